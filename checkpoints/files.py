@@ -1,0 +1,87 @@
+"""Files that are either whole or not there: written aside, synced, then renamed into place."""
+
+import contextlib
+import json
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+# Temporary names start with this, so that a crash leaves nothing that a reader would mistake for
+# data, and `remove_leftovers` knows what to clear.
+ASIDE = ".aside-"
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the folder's entries durable (a rename is only as durable as its parent)."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_new(path: Path, data: bytes | memoryview, sync: bool = True) -> None:
+    """Write a file that nobody looks at yet. A failed write leaves no file behind."""
+    try:
+        with open(path, "xb") as file:
+            file.write(data)
+            file.flush()
+            if sync:
+                os.fsync(file.fileno())
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
+        raise
+
+
+@contextlib.contextmanager
+def written_aside(path: Path, data: bytes | memoryview, sync: bool = True) -> Iterator[Path]:
+    """A temporary sibling of `path` that holds `data`, for the caller to move into place."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f"{ASIDE}{uuid.uuid4().hex}")
+    write_new(aside, data, sync)
+    try:
+        yield aside
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            aside.unlink()
+
+
+def write_bytes(path: Path, data: bytes | memoryview, sync: bool = True) -> None:
+    """Replace `path` by `data` in one step.
+
+    With `sync` it is on the disk when this returns; without, only other processes see it at once.
+    Raises OSError (a full disk, a read-only folder), and then `path` is what it was before.
+    """
+    with written_aside(path, data, sync) as aside:
+        os.replace(aside, path)
+    if sync:
+        sync_folder(path.parent)
+
+
+def create_bytes(path: Path, data: bytes) -> None:
+    """Write `path` in one step. Raises FileExistsError if it is there: one caller wins."""
+    with written_aside(path, data) as aside:
+        os.link(aside, path)  # unlike rename, refuses an existing name; unlike O_EXCL, never empty
+    sync_folder(path.parent)
+
+
+def to_json(value: Any) -> bytes:
+    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def write_json(path: Path, value: Any, sync: bool = True) -> None:
+    write_bytes(path, to_json(value), sync)
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_bytes())
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what a crash left half-written in `folder` (its files only, not below it)."""
+    for path in folder.glob(f"{ASIDE}*"):
+        if path.is_file():
+            path.unlink(missing_ok=True)

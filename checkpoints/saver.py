@@ -1,0 +1,77 @@
+"""Saving beside training: a copy into kept host buffers, then a background write."""
+
+import io
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from checkpoints.store import Store
+
+
+class BackgroundSaver:
+    """Writes checkpoints in a thread while training goes on.
+
+    The state is copied before `save` returns, into host buffers that are kept from one save to the
+    next. The copy is needed on a CPU too: `.cpu()` there returns the live tensor, which the next
+    update would change under the writer's hands.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.longest_save_s = 0.0  # seconds from the start of the copy to the commit
+        self.stalled_s = 0.0  # seconds that the last `save` kept the caller waiting
+        self._buffers: dict[str, Tensor] = {}
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self._pending: Future[None] | None = None
+
+    def save(self, step: int, state: dict[str, Any]) -> None:
+        """Start saving a tree of tensors and plain values as the checkpoint of `step`.
+
+        Waits for the save before, if that is still under way, and raises its error if it failed.
+        """
+        started = time.monotonic()
+        self.wait()
+        tree = self._copy(state, "")
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        self._pending = self._thread.submit(self._write, step, tree, started)
+        self.stalled_s = time.monotonic() - started
+
+    def check(self) -> None:
+        """Raise the error of a background save that has failed; costs next to nothing."""
+        if self._pending is not None and self._pending.done():
+            self.wait()
+
+    def wait(self) -> None:
+        """Return when nothing is being written any more. Raises the error of a failed save."""
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.result()
+
+    def close(self) -> None:
+        """Finish what is being written and end the thread; errors are raised."""
+        try:
+            self.wait()
+        finally:
+            self._thread.shutdown()
+
+    def _write(self, step: int, tree: dict[str, Any], started: float) -> None:
+        # Serialised in memory first: a full disk is then a plain OSError of a plain write.
+        stream = io.BytesIO()
+        torch.save(tree, stream)
+        self.store.commit(step, stream.getbuffer())
+        self.longest_save_s = max(self.longest_save_s, time.monotonic() - started)
+
+    def _copy(self, node: Any, path: str) -> Any:
+        if isinstance(node, dict):
+            return {key: self._copy(value, f"{path}/{key}") for key, value in node.items()}
+        if not isinstance(node, Tensor):
+            return node
+        buffer = self._buffers.get(path)
+        if buffer is None or buffer.shape != node.shape or buffer.dtype != node.dtype:
+            buffer = torch.empty(node.shape, dtype=node.dtype, pin_memory=node.is_cuda)
+            self._buffers[path] = buffer
+        return buffer.copy_(node.detach(), non_blocking=True)

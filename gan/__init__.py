@@ -1,0 +1,1 @@
+"""The science: networks, losses, data, the training loop. Knows no scheduler."""

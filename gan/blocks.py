@@ -1,0 +1,123 @@
+"""Networks shared by several systems.
+
+S0 stands for the IE 534 assignment (CIFAR-10 classifier and AC-WGAN-GP) whose tables these are.
+"""
+
+import torch
+from torch import Tensor, nn
+
+# S0's eight convolutions as (name, stride) for a 32 x 32 image.
+_CRITIC_STAGES = (
+    ("conv1", 1), ("conv2", 2), ("conv3", 1), ("conv4", 2),
+    ("conv5", 1), ("conv6", 1), ("conv7", 1), ("conv8", 2),
+)  # fmt: skip
+_TABLE_SIZE, _BASE = 32, 4  # image side of the tables; map side before the pool / after fc1
+
+
+def halvings(image_size: int) -> int:
+    """How often `image_size` is halved before the 4 x 4 map. Raises ValueError for other sizes."""
+    count = (image_size // _BASE).bit_length() - 1
+    if count < 1 or _BASE << count != image_size:
+        raise ValueError(f"image_size is {image_size}; allowed are 4 times a power of two, from 8")
+    return count
+
+
+def critic_stages(image_size: int) -> list[tuple[str, int]]:
+    """(name, stride) of each convolution of the S0 discriminator for this image size.
+
+    A smaller image drops strided stages, the earliest first; a larger one repeats the first pair
+    (conv1, conv2) in front, which is how the table goes on upwards.
+    """
+    surplus = halvings(_TABLE_SIZE) - halvings(image_size)
+    dropped = [name for name, stride in _CRITIC_STAGES if stride == 2][: max(surplus, 0)]
+    stages = [stage for stage in _CRITIC_STAGES if stage[0] not in dropped]
+    front = [(f"{name}{chr(97 + i)}", stride) for i in range(-surplus) for name, stride in stages[:2]]
+    return front + stages
+
+
+class Critic(nn.Module):
+    """S0 discriminator, which is also its classifier: a score and class logits of an image.
+
+    Convolution, LayerNorm over (C, H, W), LeakyReLU, eight times for 32 x 32 images; max-pool 4;
+    `fc1` is the critic's unbounded score, `fc10` the auxiliary classifier. LayerNorm and not
+    BatchNorm, because the gradient penalty needs each score to depend on one image alone.
+    """
+
+    def __init__(self, image_size: int, channels: int, width: int, classes: int) -> None:
+        super().__init__()
+        self.stages = nn.ModuleDict()
+        side, incoming = image_size, channels
+        for name, stride in critic_stages(image_size):
+            side //= stride
+            self.stages[name] = nn.Sequential(
+                nn.Conv2d(incoming, width, 3, stride=stride, padding=1),
+                nn.LayerNorm([width, side, side]),
+                nn.LeakyReLU(0.01),
+            )
+            incoming = width
+        self.pool = nn.MaxPool2d(_BASE)
+        self.fc1 = nn.Linear(width, 1)
+        self.fc10 = nn.Linear(width, classes)
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of the convolution stages, first to last: what `activation` accepts."""
+        return tuple(self.stages)
+
+    def activation(self, images: Tensor, layer: str) -> Tensor:
+        """Output of one stage, (B, width, side, side). Raises ValueError for an unknown layer."""
+        if layer not in self.stages:
+            raise ValueError(f"no layer {layer!r}; this network has {', '.join(self.layers)}")
+        for name, stage in self.stages.items():
+            images = stage(images)
+            if name == layer:
+                break
+        return images
+
+    def features(self, images: Tensor) -> Tensor:
+        """Pooled features before the two heads, (B, width)."""
+        for stage in self.stages.values():
+            images = stage(images)
+        return self.pool(images).flatten(1)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Images (B, channels, S, S) in [-1, 1] to scores (B,) and class logits (B, classes)."""
+        pooled = self.features(images)
+        return self.fc1(pooled).squeeze(1), self.fc10(pooled)
+
+
+class Generator(nn.Module):
+    """S0 generator: noise (B, latent) to images (B, channels, S, S) in [-1, 1].
+
+    fc1 to a 4 x 4 map; transposed convolutions (4, 2, 1) double it and plain ones follow, as the
+    table says; BatchNorm and ReLU after every layer but conv8; tanh. Smaller images leave out the
+    last doublings, larger ones repeat conv7.
+    """
+
+    def __init__(self, image_size: int, channels: int, width: int, latent: int) -> None:
+        super().__init__()
+        doublings = halvings(image_size)
+        self.width = width
+        self.fc1 = nn.Sequential(
+            nn.Linear(latent, width * _BASE * _BASE),
+            nn.BatchNorm1d(width * _BASE * _BASE),
+            nn.ReLU(),
+        )
+        kinds = ["up", "conv", "conv", "conv"]  # conv1..conv4
+        kinds += ["up", "conv"] if doublings >= 2 else []  # conv5, conv6
+        kinds += ["up"] * (doublings - 2)  # conv7, and again for larger images
+        self.body = nn.Sequential(*(self._layer(kind) for kind in kinds))
+        self.conv8 = nn.Conv2d(width, channels, 3, padding=1)
+
+    def _layer(self, kind: str) -> nn.Sequential:
+        width = self.width
+        convolution: nn.Module = (
+            nn.ConvTranspose2d(width, width, 4, stride=2, padding=1)
+            if kind == "up"
+            else nn.Conv2d(width, width, 3, padding=1)
+        )
+        return nn.Sequential(convolution, nn.BatchNorm2d(width), nn.ReLU())
+
+    def forward(self, noise: Tensor) -> Tensor:
+        maps = self.fc1(noise).unflatten(1, (self.width, _BASE, _BASE))
+        return torch.tanh(self.conv8(self.body(maps)))

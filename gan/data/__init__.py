@@ -1,0 +1,56 @@
+"""Data sets, one file each: `inspect` tells size and presence without torch, `load` reads."""
+
+import importlib
+from types import ModuleType
+
+from gan.config import ACGANConfig, ConfigError, DataConfig, RunConfig
+from gan.data.images import DataError, DataInfo, ImageSet
+
+__all__ = [
+    "DATA_SETS", "DataError", "DataInfo", "ImageSet", "check", "inspect", "load", "steps_per_pass",
+]  # fmt: skip
+
+DATA_SETS = {
+    "digits": "gan.data.digits",
+    "cifar10": "gan.data.cifar10",
+    "folder": "gan.data.folder",
+}
+
+
+def _module(config: DataConfig) -> ModuleType:
+    if config.name not in DATA_SETS:
+        allowed = ", ".join(DATA_SETS)
+        raise ConfigError(f"data.name is {config.name!r}; allowed: {allowed}")
+    return importlib.import_module(DATA_SETS[config.name])
+
+
+def inspect(config: DataConfig) -> DataInfo:
+    """Size and classes of the set. Raises DataError if it is not there or not readable."""
+    info: DataInfo = _module(config).inspect(config)
+    return info
+
+
+def load(config: DataConfig) -> ImageSet:
+    """All images, uint8, at the configured size. Raises DataError like `inspect`."""
+    images: ImageSet = _module(config).load(config)
+    return images
+
+
+def check(config: RunConfig, info: DataInfo) -> None:
+    """Raise ConfigError if these settings do not go with this data set."""
+    if config.train.batch_size > info.train_count:
+        raise ConfigError(
+            f"train.batch_size is {config.train.batch_size}; allowed: 1 to {info.train_count}, "
+            f"the number of training images in {info.name}"
+        )
+    classes = len(info.classes)
+    if isinstance(config, ACGANConfig) and config.model.latent < classes:
+        raise ConfigError(
+            f"model.latent is {config.model.latent}; allowed: {classes} or more, since the "
+            f"one-hot label of {classes} classes is a part of it"
+        )
+
+
+def steps_per_pass(config: RunConfig, info: DataInfo) -> int:
+    """Batches in one pass over the data; a short last one is dropped."""
+    return info.train_count // config.train.batch_size

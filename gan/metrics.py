@@ -1,0 +1,62 @@
+"""Distances between sets of images, on the features of a classifier of one's own.
+
+On such features the Frechet distance is not FID, and is never called so: it can be compared only
+with figures on the same features. The arithmetic is torchmetrics'.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from gan import rng
+
+_SUBSETS = 100
+
+
+class _Features(nn.Identity):
+    """Stands where torchmetrics expects the network: the features are given to it directly."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.num_features = count
+
+
+@dataclass(frozen=True)
+class Distances:
+    """How far two sets of features lie apart; 0 for equal distributions."""
+
+    frechet: float  # squared Frechet distance of the two fitted Gaussians
+    kernel: float  # mean of the unbiased squared MMD over subsets, cubic polynomial kernel
+    kernel_spread: float  # its standard deviation over the subsets
+    first_count: int
+    second_count: int
+
+
+def distances(first: Tensor, second: Tensor, seed: int = 0) -> Distances:
+    """Compare features (N, F) with (M, F), float32.
+
+    Frechet: Heusel et al., "GANs trained by a two time-scale update rule" (2017), equation 6.
+    Kernel: Binkowski et al., "Demystifying MMD GANs" (2018), section 4. `seed` picks its subsets.
+    Raises ValueError for fewer than 4 images on either side.
+    """
+    from torchmetrics.image.fid import FrechetInceptionDistance
+    from torchmetrics.image.kid import KernelInceptionDistance
+
+    fewest = min(len(first), len(second))
+    if fewest < 4:
+        raise ValueError(f"{len(first)} and {len(second)} images given; allowed: 4 or more each")
+    features = _Features(first.shape[1])
+    frechet = FrechetInceptionDistance(feature=features)
+    kernel = KernelInceptionDistance(
+        feature=features, subsets=_SUBSETS, subset_size=min(1000, fewest // 2)
+    )
+    for metric in (frechet, kernel):
+        metric.update(first.cpu().float(), real=True)
+        metric.update(second.cpu().float(), real=False)
+    with torch.random.fork_rng(devices=[]):
+        rng.seed_torch(seed, rng.Stream.EVALUATE)
+        mean, spread = kernel.compute()
+    return Distances(
+        float(frechet.compute()), float(mean), float(spread), len(first), len(second)
+    )

@@ -1,0 +1,166 @@
+"""Generated images in HDF5: one small file a snapshot, one virtual data set over all of them.
+
+A snapshot is built in memory and committed by rename, so no crash corrupts it and a step that is
+played again writes the same bytes: nothing in it depends on time, host or job. `samples.h5` shows
+all snapshots as one data set while training runs; the finished run is packed into one plain file.
+"""
+
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from checkpoints import files
+
+_SNAPSHOT = re.compile(r"step-(\d{8,})\.h5")
+Attributes = Mapping[str, str | int | float]
+
+
+class SamplesError(Exception):
+    """Samples that cannot be read whole; the message names the file."""
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What a samples file holds."""
+
+    images: NDArray[np.uint8]  # (T, N, H, W, C)
+    labels: NDArray[np.int64]  # (N,) the class asked for
+    steps: NDArray[np.int64]  # (T,) training steps, ascending
+    attributes: dict[str, str | int | float]
+
+
+class SampleStore:
+    """The snapshots of one run, in `folder`/samples, shown together as `folder`/samples.h5."""
+
+    def __init__(self, folder: Path, attributes: Attributes) -> None:
+        self.folder, self.attributes = folder, attributes
+        self.file = folder / "samples.h5"
+        self.snapshots = folder / "samples"
+
+    def steps(self) -> list[int]:
+        """Steps of the snapshots, ascending."""
+        names = (_SNAPSHOT.fullmatch(path.name) for path in self.snapshots.glob("step-*.h5"))
+        return sorted(int(match[1]) for match in names if match)
+
+    def path(self, step: int) -> Path:
+        return self.snapshots / f"step-{step:08d}.h5"
+
+    def add(self, step: int, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> None:
+        """Commit one snapshot, images (N, H, W, C) uint8 with labels (N,), and show it."""
+        files.write_bytes(
+            self.path(step), pack_bytes(images[None], labels, np.array([step]), self.attributes)
+        )
+        self._write_view()
+
+    def _write_view(self) -> None:
+        """Rewrite `samples.h5` as a virtual data set over the snapshots (paths are relative)."""
+        steps = self.steps()
+        with h5py.File(self.path(steps[-1]), "r", locking=False) as newest:
+            shape, labels = newest["images"].shape[1:], newest["labels"][:]
+        sources = [f"{self.snapshots.name}/{self.path(step).name}" for step in steps]
+        with _in_memory() as file:
+            _create_virtual(file, sources, shape)
+            _fill(file, labels, np.array(steps), self.attributes)
+            data = _image_of(file)
+        files.write_bytes(self.file, data)
+
+    def pack(self) -> Samples:
+        """Turn `samples.h5` into one plain file, verify it, and remove the snapshots.
+
+        Does nothing but read if that has been done before. Raises SamplesError.
+        """
+        samples = read(self.file)
+        if self.snapshots.is_dir():
+            packed = pack_bytes(samples.images, samples.labels, samples.steps, self.attributes)
+            files.write_bytes(self.file, packed)
+            if not np.array_equal(read(self.file).images, samples.images):
+                raise SamplesError(f"{self.file}: packed images differ from the snapshots'")
+            shutil.rmtree(self.snapshots)
+        return samples
+
+
+def pack_bytes(
+    images: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    steps: NDArray[np.int64],
+    attributes: Attributes,
+) -> bytes:
+    """A whole samples file: images (T, N, H, W, C), labels (N,), steps (T,)."""
+    with _in_memory() as file:
+        file.create_dataset("images", data=images, compression="gzip", shuffle=True)
+        _fill(file, labels, steps, attributes)
+        return _image_of(file)
+
+
+def read(path: Path) -> Samples:
+    """Read a samples file, packed or virtual, without file locks.
+
+    Raises SamplesError if it, or a snapshot that it shows, is missing or damaged. (HDF5 itself
+    would give zeros for a missing snapshot.)
+    """
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            images = file["images"]
+            if images.is_virtual:
+                stack = [_read_snapshot(path.parent / s.file_name) for s in images.virtual_sources()]
+                content = np.stack(stack) if stack else images[:]
+            else:
+                content = images[:]
+            attributes = {key: getattr(v, "item", lambda v=v: v)() for key, v in file.attrs.items()}
+            return Samples(content, file["labels"][:], file["steps"][:], attributes)
+    except FileNotFoundError as error:
+        raise SamplesError(f"{error.filename or path} is missing") from None
+    except (OSError, KeyError) as error:
+        raise SamplesError(f"{path} cannot be read: {error}") from error
+
+
+def _read_snapshot(path: Path) -> NDArray[np.uint8]:
+    if not path.is_file():
+        raise SamplesError(f"{path} is missing: the snapshot that samples.h5 shows")
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            snapshot: NDArray[np.uint8] = file["images"][0]
+            return snapshot
+    except (OSError, KeyError) as error:
+        raise SamplesError(f"{path} cannot be read: {error}") from error
+
+
+def _in_memory() -> h5py.File:
+    return h5py.File("memory", "w", driver="core", backing_store=False)
+
+
+def _create_virtual(file: h5py.File, sources: list[str], shape: tuple[int, ...]) -> None:
+    """Data set "images" (len(sources), *shape), each row the one row of its source.
+
+    Through the low-level interface, since the high-level one has HDF5 note the time of creation.
+    """
+    settings = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    settings.set_obj_track_times(False)
+    source_space = h5py.h5s.create_simple((1, *shape))
+    for place, source in enumerate(sources):
+        target = h5py.h5s.create_simple((len(sources), *shape))
+        target.select_hyperslab((place, *(0 for _ in shape)), (1, *shape))
+        settings.set_virtual(target, source.encode(), b"images", source_space)
+    space = h5py.h5s.create_simple((len(sources), *shape))
+    h5py.h5d.create(file.id, b"images", h5py.h5t.NATIVE_UINT8, space, dcpl=settings)
+
+
+def _fill(
+    file: h5py.File, labels: NDArray[np.int64], steps: NDArray[np.int64], attributes: Attributes
+) -> None:
+    file.create_dataset("labels", data=labels.astype(np.int64))
+    file.create_dataset("steps", data=steps.astype(np.int64))
+    for key, value in sorted(attributes.items()):
+        file.attrs[key] = value
+
+
+def _image_of(file: h5py.File) -> bytes:
+    file.flush()
+    image: bytes = file.id.get_file_image()
+    return image

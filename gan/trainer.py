@@ -1,0 +1,278 @@
+"""The one training loop: epochs, checkpoints, sampling, logging, stopping."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from checkpoints import CheckpointError, Store
+from checkpoints.saver import BackgroundSaver
+from gan import evaluation, rng
+from gan.batches import Batches
+from gan.config import RunConfig
+from gan.data import ImageSet
+from gan.samples import SampleStore
+from gan.scalars import ScalarLog
+from gan.variants import Variant
+from gan.visual import grids
+
+_REPORT_S = 0.5  # seconds between two progress reports
+_GRID_SEED = 352  # S0's, the same in every run
+
+
+class NonFiniteLoss(ArithmeticError):
+    """A loss term became infinite or not a number."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where training is, for whoever watches."""
+
+    step: int
+    total_steps: int
+    epoch: int  # from 1
+    epochs: int
+    steps_per_second: float  # of this attempt; 0 while unknown
+    phase: str  # "training", "evaluating", "sampling"
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where a run's products go."""
+
+    checkpoints: Store
+    samples: SampleStore
+    scalars: Path  # folder of TensorBoard's event files
+    figures: Path  # folder
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """How the loop and its surroundings talk to each other.
+
+    `stop` is asked often, is told how many seconds a save may take, and answers with a reason once
+    training must end. `report` hears of progress, `say` of events, in words.
+    """
+
+    stop: Callable[[float], str | None] = lambda save_s: None
+    report: Callable[[Progress], None] = lambda progress: None
+    say: Callable[[str], None] = print
+
+
+class Trainer:
+    """Trains one variant from its latest checkpoint (or from nothing) to the last epoch.
+
+    Everything that a step does is a function of the state and the step's number, so the end is the
+    same bits wherever and however often training was interrupted. A checkpoint at an epoch's end
+    is saved before the epoch's evaluation; going on from it evaluates again, which writes the same
+    bytes to the same places.
+    """
+
+    def __init__(
+        self, config: RunConfig, data: ImageSet, variant: Variant, outputs: Outputs, hooks: Hooks
+    ) -> None:
+        self.config, self.data, self.variant = config, data, variant
+        self.outputs, self.hooks = outputs, hooks
+        self.device = next(variant.critic.parameters()).device
+        self.batches = Batches(data, config, self.device)
+        self.saver = BackgroundSaver(outputs.checkpoints)
+        self.total_steps = config.train.epochs * self.batches.steps_per_epoch
+        self.step = 0
+        self.term_sums = torch.zeros(len(variant.terms), dtype=torch.float64, device=self.device)
+        self.term_count = 0
+        self._restored_step: int | None = None
+        self._scalars: ScalarLog
+        self._started, self._steps_done = time.monotonic(), 0
+        self._next_report = self._last_save = 0.0
+
+    @property
+    def epoch(self) -> int:
+        """The epoch, from 0, that the next step belongs to."""
+        return self.step // self.batches.steps_per_epoch
+
+    def train(self) -> str | None:
+        """Train to the end, or until told to stop; everything is saved when this returns.
+
+        Returns None at the end, or the reason for stopping. Raises CheckpointError for checkpoints
+        that cannot be gone on from, OSError if the disk is full, NonFiniteLoss.
+        """
+        self.restore()
+        self._scalars = ScalarLog(self.outputs.scalars, purge_step=self._first_unlogged_step())
+        try:
+            reason = self._run_epochs()
+            if reason and self.step != self._restored_step:
+                self.save()
+            self.saver.wait()
+            return reason
+        finally:
+            self._scalars.close()
+            self.saver.close()
+
+    def _run_epochs(self) -> str | None:
+        if self._at_epoch_end and (reason := self.finish_epoch()):
+            return reason
+        while self.step < self.total_steps:
+            if reason := self.train_epoch() or self.finish_epoch():
+                return reason
+        return None
+
+    @property
+    def _at_epoch_end(self) -> bool:
+        return self.step > 0 and self.step % self.batches.steps_per_epoch == 0
+
+    def _first_unlogged_step(self) -> int:
+        """An epoch's last step is logged by `finish_epoch`, which will be done again."""
+        done_again = self.step == 0 or self._at_epoch_end
+        return self.step if done_again else self.step + 1
+
+    def train_epoch(self) -> str | None:
+        """Train up to the end of the present epoch; returns the reason if stopped before."""
+        first, size = self.step, self.batches.steps_per_epoch
+        if first % size == 0:
+            self.term_sums.zero_()
+            self.term_count = 0
+        drops = sum(epoch <= self.epoch for epoch in self.config.optim.drop_epochs)
+        self.variant.set_learning_rate(self.config.optim.learning_rate / 10**drops)
+        end = (first // size + 1) * size
+        while self.step < end:
+            if reason := self.hooks.stop(self.saver.longest_save_s):
+                return reason
+            self.train_step()
+            self._between_steps(end)
+        return None
+
+    def train_step(self) -> None:
+        draws = rng.Draws(self.config.seed, self.step, self.device)
+        images, labels = self.batches.at(self.step, draws)
+        self.term_sums += self.variant.update(images, labels, draws)
+        self.term_count += 1
+        self.step += 1
+        self._steps_done += 1
+
+    def _between_steps(self, end: int) -> None:
+        self.saver.check()
+        if self.step < end and self.step % self.config.train.log_every == 0:
+            self._scalars.add(self.step, self.running_means())
+        now = time.monotonic()
+        if now > self._next_report:
+            self._report("training")
+        if now - self._last_save > 60 * self.config.train.checkpoint_minutes:
+            self.save()
+
+    def running_means(self) -> dict[str, float]:
+        """Means of the loss terms since the epoch began. Raises NonFiniteLoss."""
+        means = (self.term_sums / self.term_count).tolist()
+        named = {f"train/{t}": m for t, m in zip(self.variant.terms, means, strict=True)}
+        for name, mean in named.items():
+            if not math.isfinite(mean):
+                raise NonFiniteLoss(
+                    f"{name} is {mean} at step {self.step}; earlier checkpoints are kept, "
+                    "and a smaller optim.learning-rate may help"
+                )
+        return named
+
+    def finish_epoch(self) -> str | None:
+        """Save, evaluate, sample and log; returns the reason if stopped before all was done."""
+        values = self.running_means()
+        if self.step != self._restored_step:
+            self.save()
+        reason: list[str] = []
+
+        def stop() -> bool:
+            reason.extend(filter(None, [self.hooks.stop(self.saver.longest_save_s)]))
+            return bool(reason)
+
+        try:
+            self._report("evaluating")
+            values["test/accuracy"] = self._test_accuracy(stop)
+            self._report("sampling")
+            self._sample_grid(stop)
+        except evaluation.Interrupted:
+            return reason[0]
+        self._scalars.add(self.step, values)
+        self._scalars.flush()
+        self._say_epoch(values)
+        return None
+
+    def _test_accuracy(self, stop: Callable[[], bool]) -> float:
+        with evaluation.eval_mode(*self.variant.networks.values()):
+            logits = evaluation.predict(
+                self.variant.classify, self.data.test_images, self.device, stop
+            )
+        return evaluation.accuracy(logits, self.data.test_labels)
+
+    def _sample_grid(self, stop: Callable[[], bool]) -> None:
+        """The same noise after every epoch (S0): each column of the picture is a class."""
+        if self.variant.sampler is None:
+            return
+        classes = len(self.data.info.classes)
+        labels = torch.arange(classes, device=self.device).repeat(self.config.train.grid_rows)
+        draws = rng.Draws(_GRID_SEED, 0, self.device)
+        noise = self.variant.noise(labels, rng.Stream.GRID, draws)
+        images = evaluation.generate(self.variant.sampler, noise, stop)
+        self.outputs.samples.add(self.step, images, labels.cpu().numpy())
+        number = self.step // self.batches.steps_per_epoch
+        grids.save(self.outputs.figures / f"epoch-{number:04d}.png", images, classes)
+        self._scalars.add_picture(self.step, "samples", grids.grid(images, classes))
+
+    def save(self) -> None:
+        """Start saving the present state; the log's entries up to here become durable first."""
+        self._scalars.flush()
+        self.saver.save(self.step, self.state())
+        self._last_save = time.monotonic()
+
+    def state(self) -> dict[str, Any]:
+        """All that is needed to go on: tensors, the step and the running means."""
+        return {
+            "step": self.step,
+            "variant": self.variant.state(),
+            "term_sums": self.term_sums,
+            "term_count": self.term_count,
+        }
+
+    def restore(self) -> None:
+        """Go on from the latest good checkpoint, if there is any. Raises CheckpointError."""
+        self._last_save = self._started = time.monotonic()
+        checkpoint = self.outputs.checkpoints.latest(self.hooks.say)
+        if checkpoint is None:
+            return
+        state = checkpoint.load()
+        try:
+            self.variant.load_state(state["variant"])
+            self.term_sums.copy_(state["term_sums"])
+            self.term_count, self.step = int(state["term_count"]), int(state["step"])
+        except (KeyError, RuntimeError, TypeError) as error:
+            raise CheckpointError(f"{checkpoint.folder} is of another network: {error}") from error
+        self._restored_step = self.step
+        self.hooks.say(f"going on from step {self.step} ({checkpoint.folder.name})")
+
+    def progress(self, phase: str) -> Progress:
+        seconds = time.monotonic() - self._started
+        return Progress(
+            step=self.step,
+            total_steps=self.total_steps,
+            epoch=min(max(self.step - 1, 0) // self.batches.steps_per_epoch + 1, self.epochs),
+            epochs=self.epochs,
+            steps_per_second=self._steps_done / seconds if self._steps_done else 0.0,
+            phase=phase,
+        )
+
+    @property
+    def epochs(self) -> int:
+        return self.config.train.epochs
+
+    def _report(self, phase: str) -> None:
+        self._next_report = time.monotonic() + _REPORT_S
+        self.hooks.report(self.progress(phase))
+
+    def _say_epoch(self, values: dict[str, float]) -> None:
+        progress = self.progress("training")
+        figures = "  ".join(f"{name} {value:.3f}" for name, value in values.items())
+        self.hooks.say(
+            f"epoch {progress.epoch}/{progress.epochs}  step {self.step}/{self.total_steps}  "
+            f"{progress.steps_per_second:.1f} steps/s  {figures}"
+        )

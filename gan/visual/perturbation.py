@@ -1,0 +1,65 @@
+"""Altering real images so that a classifier sees another class (S0; the fast gradient sign)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+PIXEL = 2 / 255  # one step of an 8-bit pixel, for images in [-1, 1]
+DEFAULT_EPSILON = 8.0  # pixels of 255 (S0's gain)
+
+
+@dataclass(frozen=True)
+class Perturbation:
+    """Real images, what the gradient says, and what became of them."""
+
+    gradients: Tensor  # (B, C, S, S), of the loss towards the target class
+    altered: Tensor  # (B, C, S, S) in [-1, 1]
+    accuracy_before: float  # share classified as the true label
+    accuracy_after: float
+    hit_rate: float  # share of altered images classified as the target
+    control_accuracy: float  # after a step of the same size in random directions
+
+
+def perturb(
+    classify: Callable[[Tensor], Tensor],
+    images: Tensor,
+    labels: Tensor,
+    control: Tensor,
+    epsilon: float = DEFAULT_EPSILON,
+) -> Perturbation:
+    """One signed step of `epsilon` pixels towards the class after the true one.
+
+    `images` (B, C, S, S) in [-1, 1], `labels` (B,), `control` uniform numbers in [0, 1) of the
+    images' shape, whose signs about 0.5 are the random directions. Goodfellow et al., "Explaining
+    and harnessing adversarial examples" (2015), with a target: (label + 1) mod classes.
+    """
+    attacked = images.detach().requires_grad_()
+    before = classify(attacked)
+    target = (labels + 1) % before.shape[1]
+    loss = F.cross_entropy(before, target, reduction="sum")
+    (gradients,) = torch.autograd.grad(loss, attacked)
+    altered = (images - epsilon * PIXEL * gradients.sign()).clamp(-1, 1)
+    random = (images - epsilon * PIXEL * (control - 0.5).sign()).clamp(-1, 1)
+    with torch.no_grad():
+        after, by_chance = classify(altered).argmax(1), classify(random).argmax(1)
+
+    def share(hits: Tensor) -> float:
+        return float(hits.float().mean())
+
+    return Perturbation(
+        gradients=gradients,
+        altered=altered,
+        accuracy_before=share(before.argmax(1) == labels),
+        accuracy_after=share(after == labels),
+        hit_rate=share(after == target),
+        control_accuracy=share(by_chance == labels),
+    )
+
+
+def as_pictures(gradients: Tensor) -> Tensor:
+    """Gradients scaled to [-1, 1] over the whole batch (S0), for showing."""
+    low, high = gradients.amin(), gradients.amax()
+    return (gradients - low) / (high - low).clamp_min(1e-12) * 2 - 1

@@ -1,0 +1,1 @@
+"""The verbs: what a user asks for, and the jobs that do it."""

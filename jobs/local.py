@@ -1,0 +1,180 @@
+"""Running a pipeline on this machine, through submitit's local executor.
+
+The jobs are the objects that a cluster gets; this launcher plays the scheduler: it starts each
+stage once what it needs is finished, shows how far it is, and passes a request to stop on. Killing
+it loses nothing: the jobs go on, and the same command finds them.
+"""
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import submitit
+
+from jobs import records, status
+from jobs.display import Display, make_display
+from jobs.pipeline import Stage, stages
+from jobs.run import Run
+from jobs.stage import GPUS, TAKE_OVER
+from slurm.preemption import MINUTES, StopRequest
+
+_POLL_S = 0.2
+_SIGNAL_AGAIN_S = 2.0
+_NO_TIMEOUT_MIN = 60 * 24 * 365  # submitit's local executor wants a number
+_EXIT_FINISHED, _EXIT_FAILED, _EXIT_REFUSED = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the attempts started here are to run; none of it changes a result."""
+
+    minutes: float | None = None  # time limit of each attempt
+    take_over: bool = False  # go on even if another attempt seems alive
+
+
+@dataclass
+class _Launched:
+    """A stage that this launcher has started, or found running."""
+
+    stage: Stage
+    job: "submitit.Job[str] | None"
+    attempts_before: int
+    signalled: float = 0.0
+
+    def is_active(self, current: status.StageStatus) -> bool:
+        return current.state == "running" or (self.job is not None and not self.job.done())
+
+
+@dataclass
+class LocalLauncher:
+    """Brings one run or pipeline to its end."""
+
+    run: Run
+    runs: Path
+    options: Options = field(default_factory=Options)
+    _launched: dict[int, _Launched] = field(default_factory=dict)
+
+    def follow(self) -> int:
+        """Start what can start, wait for all of it; returns the exit status.
+
+        0: all finished; 1: something failed or was cancelled; 2: something refused its input;
+        128 + signal: told to stop, and everything was saved.
+        """
+        self.run.cancel_file.unlink(missing_ok=True)
+        graph = stages(self.run)
+        with StopRequest().listening() as stop, make_display() as display:
+            while True:
+                stopping = stop.reason() is not None or self.run.cancel_file.exists()
+                if stopping:
+                    self._signal_all(display)
+                current = self._advance(graph, display, may_start=not stopping)
+                if not any(self._is_active(i, row) for i, row in enumerate(current)):
+                    break
+                time.sleep(_POLL_S)
+            for row in current:
+                display.stage_ended(row)
+        return self._exit_status(current, stop)
+
+    def _advance(
+        self, graph: list[Stage], display: Display, may_start: bool
+    ) -> list[status.StageStatus]:
+        """Start every stage that can start; returns where all of them are."""
+        current = status.run_status(self.run, self.runs)
+        finished = {id(stage) for stage, row in zip(graph, current, strict=True) if row.state == "finished"}
+        for place, (stage, row) in enumerate(zip(graph, current, strict=True)):
+            if row.state == "running" and place not in self._launched:
+                self._launched[place] = _Launched(stage, None, row.attempts)
+                display.note(f"{row.run} {row.stage}: already running as job {row.job_id}")
+            ready = all(id(need) in finished for need in stage.after)
+            if may_start and ready and row.state != "finished" and place not in self._launched:
+                self._launched[place] = _Launched(stage, self._submit(stage), row.attempts)
+            if place in self._launched:
+                self._show(self._launched[place], row, display)
+        return status.run_status(self.run, self.runs)
+
+    def _show(self, launched: _Launched, row: status.StageStatus, display: Display) -> None:
+        active = launched.is_active(row)
+        job_id = launched.job.job_id if launched.job else row.job_id
+        log = launched.stage.run.logs / f"{job_id}_0_log.out"
+        begun = row.attempts > launched.attempts_before or launched.job is None
+        progress = status.read_progress(launched.stage.run, row.stage) if begun else None
+        display.stage(row, active, log, progress)
+
+    def _is_active(self, place: int, row: status.StageStatus) -> bool:
+        return place in self._launched and self._launched[place].is_active(row)
+
+    def _submit(self, stage: Stage) -> "submitit.Job[str]":
+        executor = submitit.LocalExecutor(folder=stage.run.logs)
+        executor.update_parameters(timeout_min=_NO_TIMEOUT_MIN, stderr_to_stdout=True)
+        with _ignored(signal.SIGINT), _environment(self._environment()):
+            return executor.submit(stage.job)
+
+    def _environment(self) -> dict[str, str]:
+        values = {GPUS: os.environ.get("CUDA_VISIBLE_DEVICES", "all")}
+        if self.options.minutes is not None:
+            values[MINUTES] = str(self.options.minutes)
+        if self.options.take_over:
+            values[TAKE_OVER] = "1"
+        return values
+
+    def _signal_all(self, display: Display) -> None:
+        """Ask what is running to save and stop; again and again, since a job may be too young to
+        listen. Asking twice does no harm.
+        """
+        for launched in self._launched.values():
+            now = time.monotonic()
+            if now - launched.signalled > _SIGNAL_AGAIN_S:
+                if not launched.signalled and launched.job and not launched.job.done():
+                    display.note(f"{launched.stage.name}: asked to save and stop")
+                launched.signalled = now
+                signal_attempt(launched.stage)
+
+    def _exit_status(self, current: list[status.StageStatus], stop: StopRequest) -> int:
+        if all(row.state == "finished" for row in current):
+            return _EXIT_FINISHED
+        if stop.signal is not None:
+            return 128 + stop.signal
+        refused = any(row.cause == records.Cause.REFUSED for row in current)
+        return _EXIT_REFUSED if refused else _EXIT_FAILED
+
+
+def signal_attempt(stage: Stage) -> bool:
+    """Send SIGTERM to the stage's live attempt; returns whether there was one."""
+    record = records.latest(stage.run, stage.name)
+    if record is None or not records.is_alive(record):
+        return False
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(record["pid"], signal.SIGTERM)
+    return True
+
+
+@contextlib.contextmanager
+def _ignored(number: signal.Signals) -> Iterator[None]:
+    """Child processes started in here ignore the signal, until they say otherwise.
+
+    Ctrl-C reaches the whole foreground group, and submitit's controller would answer it by killing
+    its job one second later. The jobs themselves listen.
+    """
+    previous = signal.signal(number, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(number, previous)
+
+
+@contextlib.contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -1,0 +1,135 @@
+"""Which job follows which, and what `run NAME` sets up."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from checkpoints.files import ASIDE
+from gan import config as configs
+from gan import data
+from gan.config import ACGANConfig, ClassifierConfig, RunConfig
+from gan.recipes import RECIPES, acgan_digits, classifier_digits
+from jobs.evaluate import Evaluate
+from jobs.report import Report
+from jobs.run import Run, RunError
+from jobs.sample import Sample
+from jobs.stage import StageJob
+from jobs.train import Train
+from jobs.visualize import Visualize
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A classifier and a GAN side by side; then samples, figures, pictures and one report."""
+
+    classifier: ClassifierConfig
+    gan: ACGANConfig
+    seed: int | None = None
+    """seed of both, in place of their own"""
+
+    def members(self) -> dict[str, RunConfig]:
+        pair: dict[str, RunConfig] = {"classifier": self.classifier, "gan": self.gan}
+        if self.seed is None:
+            return pair
+        return {name: replace(config, seed=self.seed) for name, config in pair.items()}
+
+
+def demo() -> Comparison:
+    """Both networks on the embedded digits, then everything else: minutes on two cores."""
+    return Comparison(classifier_digits(), acgan_digits())
+
+
+PIPELINES: dict[str, Callable[[], Comparison]] = {"demo": demo}
+Plan = RunConfig | Comparison
+
+
+def plan(name: str) -> Plan:
+    """The default config of a recipe or pipeline. Raises RunError, listing the names."""
+    known = RECIPES | PIPELINES
+    if name not in known:
+        raise RunError(f"no recipe or pipeline {name!r}; allowed: {', '.join(known)}")
+    return known[name]()
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One job of a pipeline, and the stages that must be finished before it."""
+
+    run: Run
+    job: StageJob
+    after: tuple["Stage", ...] = ()
+
+    @property
+    def name(self) -> str:
+        return self.job.stage
+
+
+def stages(run: Run) -> list[Stage]:
+    """The stages of a run or pipeline, each after all that it needs."""
+    members = run.members()
+    training, sampling = [], []
+    for member in members.values():
+        train = Stage(member, Train(member.path))
+        training.append(train)
+        if isinstance(member.config(), ACGANConfig):
+            sampling.append(Stage(member, Sample(member.path), (train,)))
+    graph = training + sampling
+    if "" not in members:
+        evaluate = Stage(run, Evaluate(run.path), tuple(graph))
+        visualize = Stage(run, Visualize(run.path), tuple(training))
+        graph += [evaluate, visualize]
+    return [*graph, Stage(run, Report(run.path), tuple(graph))]
+
+
+def prepare(name: str, chosen: Plan, path: Path, threads: int) -> Run:
+    """Check everything, then create the run's folder, or find the one that is there.
+
+    Raises ConfigError, DataError, or RunError for a folder made by another config; nothing is
+    written then.
+    """
+    run = Run(path)
+    members = chosen.members() if isinstance(chosen, Comparison) else {"": chosen}
+    infos = {}
+    for member, config in members.items():
+        infos[member] = data.inspect(config.data)
+        data.check(config, infos[member])
+    _check_existing(run, name, members)
+    for member, config in members.items():
+        steps = data.steps_per_pass(config, infos[member]) * config.train.passes_per_epoch
+        recipe = f"{name}/{member}" if member else name
+        Run(path / member).write(recipe, config, steps * config.train.epochs, threads)
+    if isinstance(chosen, Comparison):
+        run.write_pipeline(name, list(members))
+    return run
+
+
+def _check_existing(run: Run, recipe: str, members: dict[str, RunConfig]) -> None:
+    if not run.exists:
+        if run.path.exists() and _strangers(run.path, members):
+            raise RunError(f"{run.path} is not a run's folder; give another --name or --runs")
+        return
+    stored = run.members()
+    if set(stored) != set(members):
+        raise RunError(
+            f"{run.path} was made by {run.settings()['recipe']!r}, given was {recipe!r}; "
+            "give another --name"
+        )
+    found = [
+        f"  {member}{'.' if member else ''}{difference}"
+        for member, config in members.items()
+        if stored[member].exists
+        for difference in configs.differences(config, stored[member].config())
+    ]
+    if found:
+        raise RunError(
+            f"{run.path} was made by another config; give its settings, or another --name:\n"
+            + "\n".join(found)
+        )
+
+
+def _strangers(path: Path, members: Iterable[str]) -> bool:
+    """Whether `path` holds more than a start that was cut off before config.json was written."""
+    own = set(members)
+    return not path.is_dir() or any(
+        entry.name not in own and not entry.name.startswith(ASIDE) for entry in path.iterdir()
+    )

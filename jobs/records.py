@@ -1,0 +1,197 @@
+"""What is remembered of every attempt and of every finished stage."""
+
+import contextlib
+import hashlib
+import os
+import platform
+import re
+import time
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from checkpoints import files
+from jobs.run import Run, RunError
+
+_ATTEMPT = re.compile(r"(.+)-(\d{4,})\.json")
+_BALLAST_BYTES = 64 * 1024
+
+
+class Cause(StrEnum):
+    """Why an attempt ended."""
+
+    FINISHED = "finished"
+    TERMINATED = "terminated"  # SIGTERM, saved
+    INTERRUPTED = "interrupted"  # SIGINT, saved unless pressed twice
+    PREEMPTED = "preempted"  # SIGUSR2, saved
+    TIME_LIMIT = "time limit"  # its own clock, saved
+    CANCELLED = "cancelled"
+    DISK_FULL = "disk full"
+    OUT_OF_MEMORY = "out of memory"
+    REFUSED = "refused"  # its input cannot be used
+    CRASHED = "crashed"
+    KILLED = "killed"  # no record of its end: SIGKILL, or the machine went down
+
+
+class AttemptAlive(RunError):
+    """Another attempt of the same stage is running."""
+
+
+class Superseded(RuntimeError):
+    """A newer attempt has taken the run over: this one must not write any more."""
+
+
+class Unfinished(RunError):
+    """A stage that another one needs has no verified completion record."""
+
+
+def numbers(run: Run, stage: str) -> list[int]:
+    """The attempts' numbers, ascending."""
+    names = (_ATTEMPT.fullmatch(path.name) for path in (run.path / "attempts").glob("*.json"))
+    return sorted(int(name[2]) for name in names if name and name[1] == stage)
+
+
+def latest(run: Run, stage: str) -> dict[str, Any] | None:
+    """The record of the newest attempt."""
+    known = numbers(run, stage)
+    return dict(files.read_json(run.attempt_file(stage, known[-1]))) if known else None
+
+
+def boot_id() -> str:
+    """Changes with every start of the machine."""
+    with contextlib.suppress(OSError):
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return str(psutil.boot_time())
+
+
+def is_alive(record: dict[str, Any]) -> bool:
+    """Whether the attempt's process still runs; asked of the machine, not guessed from a clock.
+
+    An attempt on a machine that cannot be asked counts as alive.
+    """
+    if "cause" in record:
+        return False
+    if record["boot_id"] != boot_id():
+        return bool(record["host"] != platform.node())  # same name, other boot: it went down
+    try:
+        process = psutil.Process(record["pid"])
+        alive = process.status() != psutil.STATUS_ZOMBIE
+        return alive and abs(process.create_time() - record["process_started"]) < 1
+    except psutil.NoSuchProcess:
+        return False
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One process's try at a stage. Numbers only grow; the highest one may write."""
+
+    run: Run
+    stage: str
+    number: int
+
+    @classmethod
+    def begin(cls, run: Run, stage: str, take_over: bool = False, **facts: Any) -> "Attempt":
+        """Claim the next number. Raises AttemptAlive if another process is at it."""
+        while True:
+            record = latest(run, stage)
+            if record and is_alive(record) and not take_over:
+                raise AttemptAlive(
+                    f"attempt {record['number']} of {stage} in {run.path} is running "
+                    f"(process {record['pid']} on {record['host']})"
+                )
+            attempt = cls(run, stage, record["number"] + 1 if record else 1)
+            process = psutil.Process()
+            new = {
+                "stage": stage,
+                "number": attempt.number,
+                "started": time.time(),  # UTC seconds
+                "host": platform.node(),
+                "boot_id": boot_id(),
+                "pid": process.pid,
+                "process_started": process.create_time(),
+                **facts,
+            }
+            try:
+                files.create_bytes(run.attempt_file(stage, attempt.number), files.to_json(new))
+            except FileExistsError:
+                continue  # another process claimed the number in between
+            with contextlib.suppress(OSError):
+                files.write_bytes(attempt._ballast, os.urandom(_BALLAST_BYTES))
+            return attempt
+
+    @property
+    def _ballast(self) -> Path:
+        """Space held back, so that even on a full disk the end can be recorded."""
+        return self.run.path / "attempts" / f".ballast-{self.stage}"
+
+    def guard(self) -> None:
+        """Raise Superseded if a newer attempt exists. Called right before every commit."""
+        if self.run.attempt_file(self.stage, self.number + 1).exists():
+            raise Superseded(f"attempt {self.number} of {self.stage} was taken over")
+
+    def update(self, **facts: Any) -> None:
+        """Add facts to the record."""
+        path = self.run.attempt_file(self.stage, self.number)
+        files.write_json(path, files.read_json(path) | facts)
+
+    def end(self, cause: Cause, **facts: Any) -> None:
+        """Record the end and its cause."""
+        self._ballast.unlink(missing_ok=True)
+        self.update(cause=str(cause), ended=time.time(), **facts)
+
+
+def complete(run: Run, stage: str, outputs: list[Path], result: dict[str, Any]) -> None:
+    """Write the completion record: what the stage made (size, SHA-256) and what it found."""
+    attempts = [files.read_json(run.attempt_file(stage, n)) for n in numbers(run, stage)]
+    now = time.time()
+    record = {
+        "stage": stage,
+        "finished": now,
+        "attempts": len(attempts),
+        "seconds": round(sum(a.get("ended", now) - a["started"] for a in attempts), 3),
+        "outputs": {str(path.relative_to(run.path)): _digest(path) for path in outputs},
+        "result": result,
+    }
+    files.write_json(run.stage_file(stage), record)
+
+
+def completion(run: Run, stage: str) -> dict[str, Any] | None:
+    """The completion record, if the stage is finished."""
+    try:
+        return dict(files.read_json(run.stage_file(stage)))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise RunError(f"{run.stage_file(stage)} cannot be read: {error}") from None
+
+
+def require(run: Run, stage: str) -> dict[str, Any]:
+    """The completion record of a stage, its outputs verified. Raises Unfinished."""
+    record = completion(run, stage)
+    if record is None:
+        raise Unfinished(f"stage {stage} of {run.path} is not finished")
+    found = problems(run, record)
+    if found:
+        raise Unfinished(f"stage {stage} of {run.path} cannot be relied on: {found[0]}")
+    return record
+
+
+def problems(run: Run, record: dict[str, Any]) -> list[str]:
+    """Outputs of a finished stage that are not as they were written, a line each."""
+    found = []
+    for name, expected in record["outputs"].items():
+        path = run.path / name
+        if not path.is_file():
+            found.append(f"{path} is missing")
+        elif _digest(path) != expected:
+            found.append(f"{path} is not what stage {record['stage']} wrote")
+    return found
+
+
+def _digest(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"size": path.stat().st_size, "sha256": sha256}

@@ -1,0 +1,226 @@
+"""The job that puts all of a run, or of a pipeline, into one file that opens anywhere."""
+
+import base64
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from checkpoints import files
+from gan.config import flatten
+from jobs import records
+from jobs.run import Run
+from jobs.stage import Context, Result, StageJob
+
+_PICTURES_OVER_TIME = 6
+_PANELS = {
+    "acgan": {
+        "Critic's scores": ["train/real_source", "train/fake_source"],
+        "Gradient penalty": ["train/gradient_penalty"],
+        "Class losses": ["train/real_class", "train/fake_class"],
+        "Accuracy": ["train/accuracy", "test/accuracy"],
+    },
+    "classifier": {
+        "Cross-entropy": ["train/loss"],
+        "Accuracy": ["train/accuracy", "test/accuracy"],
+    },
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An embedded picture with what one should see in it."""
+
+    data: str  # data: URL
+    alt: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure, and how it was obtained."""
+
+    name: str
+    value: str
+    how: str
+
+
+@dataclass(frozen=True)
+class Report(StageJob):
+    stage = "report"
+
+    def work(self, context: Context) -> Result:
+        run = context.run
+        files.write_bytes(run.report_file, render(run).encode())
+        context.say(f"report: {run.report_file}")
+        return Result([run.report_file])
+
+
+def render(run: Run) -> str:
+    """The whole page. What is missing is said in it, not left out silently."""
+    import jinja2
+
+    members = run.members()
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("jobs"), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    return environment.get_template("report.html").render(
+        name=run.path.name,
+        recipe=run.settings()["recipe"],
+        written=time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
+        figures=_figures(run),
+        over_time=[p for member in members.values() for p in _over_time(member)],
+        curves=[_curves(member) for member in members.values() if member.scalars.is_dir()],
+        visual=_visual(run),
+        stages=_stages(run),
+        configs={name or run.path.name: flatten(m.config()) for name, m in members.items()},
+        numerics=[_numerics(member) for member in members.values()],
+    )
+
+
+def _embed(data: bytes, kind: str) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+
+
+def _picture(path: Path, alt: str, caption: str) -> Picture:
+    return Picture(_embed(path.read_bytes(), "png"), alt, caption)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def _figures(run: Run) -> list[Row]:
+    """Measured figures: of the evaluation, or of training where there was none."""
+    record = records.completion(run, "evaluate")
+    if record is None:
+        return [_last_test_accuracy(m) for m in run.members().values() if m.scalars.is_dir()]
+    f = record["result"]
+    judge, tests = f["judge_sha256"][:12], f"{f['test_images']} held-out real images"
+    weakest = min(f["gan_test_accuracy_by_class"].items(), key=lambda item: item[1])
+    rows = [
+        Row(
+            "Test accuracy, trained without generator",
+            _percent(f["classifier_test_accuracy"]),
+            f"correct / all, on {tests}",
+        ),
+        Row(
+            "Test accuracy, trained with generator",
+            _percent(f["discriminator_test_accuracy"]),
+            f"the GAN's discriminator on the same {tests}",
+        ),
+        Row(
+            "GAN-test accuracy",
+            _percent(f["gan_test_accuracy"]),
+            f"share of {f['generated_images']} generated images to which the classifier (weights "
+            f"{judge}), trained on real images only, gives the label that was asked for; "
+            f"lowest for class {weakest[0]}: {_percent(weakest[1])}",
+        ),
+    ]
+    titles = {
+        "generated": "generated against real",
+        "floor": "the floor: held-out real against real",
+    }
+    for key, title in titles.items():
+        d = f[f"{key}_distance"]
+        how = (
+            f"{d['first_count']} training images against {d['second_count']}, on the features "
+            f"before the last layer of classifier {judge}; not comparable with Inception FID"
+        )
+        rows.append(Row(f"Frechet distance, {title}", f"{d['frechet']:.3f}", how))
+        kernel = f"{d['kernel']:.4f} ± {d['kernel_spread']:.4f}"
+        rows.append(Row(f"Kernel distance, {title}", kernel, f"{how}; mean over 100 subsets"))
+    return rows
+
+
+def _last_test_accuracy(run: Run) -> Row:
+    from gan import scalars
+
+    steps, values = scalars.read(run.scalars).get("test/accuracy", ((), ()))
+    value = _percent(float(values[-1])) if len(values) else "not yet measured"
+    at = f"correct / all on the test images, after step {steps[-1]}" if len(steps) else "after epoch 1"
+    return Row(f"Test accuracy of {run.path.name}", value, at)
+
+
+def _over_time(run: Run) -> list[Picture]:
+    """Five or six of the fixed grids, from the first epoch to the last."""
+    grids = sorted(run.figures.glob("epoch-*.png"))
+    if not grids:
+        return []
+    last = len(grids) - 1
+    count = min(_PICTURES_OVER_TIME, len(grids))
+    chosen = sorted({round(i * last / max(count - 1, 1)) for i in range(count)})
+    return [_grid_picture(grids[place]) for place in chosen]
+
+
+def _grid_picture(path: Path) -> Picture:
+    epoch = int(path.stem.partition("-")[2])
+    alt = f"Grid of generated images after epoch {epoch}; each column is one class"
+    return _picture(path, alt, f"After epoch {epoch}: the same noise every time, a class a column.")
+
+
+def _curves(run: Run) -> Picture:
+    from gan import scalars
+    from gan.visual import curves
+
+    name, variant = run.path.name, run.settings()["variant"]
+    svg = curves.draw(scalars.read(run.scalars), _PANELS[variant])
+    caption = f"{name}: running means since the epoch began, and accuracy on the test images."
+    if variant == "acgan":
+        caption += " The critic's scores have no zero of their own: what counts is their gap."
+    return Picture(_embed(svg, "svg+xml"), f"Training curves of {name}", caption)
+
+
+def _visual(run: Run) -> list[dict[str, Any]]:
+    """A section for each discriminator: perturbation, classes, features."""
+    record = records.completion(run, "visualize")
+    if record is None:
+        return []
+    sections = []
+    for name, f in record["result"].items():
+        trained_with = {"classifier": "without", "gan": "with"}.get(name, "as")
+        who = f"the discriminator trained {trained_with} the generator"
+        pixels = f"{f['epsilon']:g}/255"
+        perturbed = [
+            ("real", "Real images", "Real test images."),
+            ("gradients", "Gradients", "Gradient of the loss towards the next class, scaled."),
+            ("altered", "Altered images", f"The same images, every pixel moved by {pixels}."),
+        ]
+        layers = [
+            (f"max-{x}", f"Features of {x}", f"Largest response of each channel of {x}.")
+            for x in f["layers"]
+        ]
+        classes = [("max-class", "Classes", "Largest logit of each class, in order.")]
+        sections.append(
+            {
+                "title": f"What {who} sees",
+                "summary": f"On {f['images']} test images its accuracy falls from "
+                f"{_percent(f['accuracy_before'])} to {_percent(f['accuracy_after'])} when every "
+                f"pixel moves by {pixels} along the gradient's sign; {_percent(f['hit_rate'])} are "
+                f"then taken for the class after the true one. Random signs of the same size leave "
+                f"{_percent(f['control_accuracy'])}.",
+                "rows": [
+                    [_figure(run, name, who, *item) for item in items]
+                    for items in (perturbed, classes, layers)
+                ],
+            }
+        )
+    return sections
+
+
+def _figure(run: Run, name: str, who: str, title: str, alt: str, caption: str) -> Picture:
+    path = run.figures / f"{name}-{title}.png"
+    return _picture(path, f"{alt}, {who}", caption)
+
+
+def _stages(run: Run) -> list[dict[str, Any]]:
+    from jobs.status import run_status
+
+    rows = run_status(run, run.path.parent)
+    return [vars(row) for row in rows if row.stage != "report"]
+
+
+def _numerics(run: Run) -> str:
+    record = records.latest(run, "train") or {}
+    known = record.get("numerics", {})
+    return f"{run.path.name}: " + ", ".join(f"{k} {v}" for k, v in known.items())

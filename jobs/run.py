@@ -1,0 +1,153 @@
+"""A run: one folder that holds all of it, and every path in that folder."""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from checkpoints import Store, files
+from gan import config as configs
+from gan.config import RunConfig
+
+FORMAT = 1
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+class RunError(Exception):
+    """A run that cannot be used as asked; the message says what was given and what is allowed."""
+
+
+def check_name(name: str) -> str:
+    """`name` itself if it may name a run. Raises RunError: it becomes a folder and a job name."""
+    if not _NAME.fullmatch(name):
+        raise RunError(
+            f"run name {name!r}; allowed: up to 100 of A-Z a-z 0-9 . _ - and a letter or digit first"
+        )
+    return name
+
+
+@dataclass(frozen=True)
+class Run:
+    """The folder of one training run, or of a pipeline whose runs are folders in it."""
+
+    path: Path
+
+    @property
+    def config_file(self) -> Path:
+        return self.path / "config.json"
+
+    @property
+    def figures(self) -> Path:
+        return self.path / "figures"
+
+    @property
+    def logs(self) -> Path:
+        return self.path / "logs"
+
+    @property
+    def scalars(self) -> Path:
+        return self.path / "tensorboard"
+
+    @property
+    def generated_file(self) -> Path:
+        return self.path / "generated.h5"
+
+    @property
+    def report_file(self) -> Path:
+        return self.path / "report.html"
+
+    @property
+    def cancel_file(self) -> Path:
+        """Its presence says that the user cancelled the run."""
+        return self.path / "cancelled.json"
+
+    def attempt_file(self, stage: str, number: int) -> Path:
+        return self.path / "attempts" / f"{stage}-{number:04d}.json"
+
+    def progress_file(self, stage: str) -> Path:
+        return self.path / "attempts" / f"{stage}.progress.json"
+
+    def stage_file(self, stage: str) -> Path:
+        return self.path / "stages" / f"{stage}.json"
+
+    @property
+    def exists(self) -> bool:
+        return self.config_file.is_file()
+
+    def settings(self) -> dict[str, Any]:
+        """The contents of config.json. Raises RunError if it is missing or unreadable."""
+        try:
+            settings = files.read_json(self.config_file)
+            if settings["format"] != FORMAT:
+                raise RunError(
+                    f"{self.config_file} has format {settings['format']!r}; "
+                    f"this version reads format {FORMAT}"
+                )
+        except FileNotFoundError:
+            raise RunError(f"{self.path} is no run: it has no config.json") from None
+        except (ValueError, KeyError, TypeError) as error:
+            raise RunError(f"{self.config_file} cannot be read: {error}") from None
+        return dict(settings)
+
+    def config(self) -> RunConfig:
+        """The training config. Raises RunError, for a pipeline's folder too."""
+        settings = self.settings()
+        variant = configs.VARIANTS.get(settings.get("variant", ""))
+        if variant is None:
+            raise RunError(f"{self.path} holds no training run of its own")
+        try:
+            return msgspec.convert(settings["config"], variant)
+        except (msgspec.ValidationError, KeyError) as error:
+            raise RunError(f"{self.config_file} cannot be used: {error}") from None
+
+    def store(self, **options: Any) -> Store:
+        """The run's checkpoints; `options` as for `Store`."""
+        return Store(self.path / "checkpoints", configs.identity(self.config()), **options)
+
+    def members(self) -> dict[str, "Run"]:
+        """The training runs in here by name; a single run is its own, under the name ''."""
+        names = self.settings().get("members")
+        return {name: Run(self.path / name) for name in names} if names else {"": self}
+
+    def write(self, recipe: str, config: RunConfig, total_steps: int, threads: int) -> None:
+        """Create the folder, or bring the settings that do not change the result up to date."""
+        settings = {
+            "format": FORMAT,
+            "recipe": recipe,
+            "variant": config.variant,
+            "identity": configs.identity(config),
+            "total_steps": total_steps,
+            "threads": threads,
+            "config": msgspec.to_builtins(config),
+        }
+        if not self.exists or self.settings() != settings:
+            files.write_json(self.config_file, settings)
+
+    def write_pipeline(self, recipe: str, members: list[str]) -> None:
+        settings = {"format": FORMAT, "recipe": recipe, "members": members}
+        if not self.exists:
+            files.write_json(self.config_file, settings)
+
+
+def find(name: str, runs: Path) -> Run:
+    """The run that a user means: a name below `runs`, as `demo` or `demo/gan`, or a path.
+
+    Raises RunError, naming the runs that exist.
+    """
+    for candidate in (Run(runs / name), Run(Path(name))):
+        if candidate.exists:
+            return candidate
+    known = ", ".join(run.path.name for run in list_runs(runs)) or "none"
+    raise RunError(f"no run {name!r}; the runs in {runs} are: {known}")
+
+
+def list_runs(runs: Path) -> list[Run]:
+    """All runs and pipelines in a folder, by name."""
+    if not runs.is_dir():
+        return []
+    with os.scandir(runs) as entries:
+        found = [Run(Path(entry.path)) for entry in entries if entry.is_dir()]
+    return sorted((run for run in found if run.exists), key=lambda run: run.path.name)

@@ -1,0 +1,140 @@
+"""What all jobs have in common: one attempt, recorded from claim to cause."""
+
+import errno
+import os
+import sys
+import time
+import traceback
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import submitit
+
+from checkpoints import CheckpointError, files
+from gan.config import ConfigError
+from gan.data import DataError
+from jobs import records
+from jobs.records import Attempt, Cause
+from jobs.run import Run, RunError
+from slurm.preemption import StopRequest, deadline_from_environment
+
+# What a launcher tells its jobs through their environment.
+TAKE_OVER = "GANYMEDE_TAKE_OVER"  # go on even if another attempt seems alive
+GPUS = "GANYMEDE_GPUS"  # CUDA_VISIBLE_DEVICES as the user had it; submitit's local jobs see none
+
+
+class Stopped(Exception):
+    """The work was told to stop, and has saved what it had."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a finished stage leaves: its files, and its figures for the record."""
+
+    outputs: list[Path] = field(default_factory=list)
+    figures: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a job has at hand while it works."""
+
+    run: Run
+    attempt: Attempt
+    stop: StopRequest
+    say: Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class StageJob(ABC):
+    """A picklable callable that holds only a path; the scheduler, or nobody, runs it."""
+
+    path: Path
+    stage: ClassVar[str]
+
+    @abstractmethod
+    def work(self, context: Context) -> Result:
+        """Do it. Raises Stopped after saving, if asked to stop."""
+
+    def __call__(self) -> str:
+        """Run one attempt; returns its cause. Errors are recorded, then raised."""
+        run = Run(self.path)
+        if records.completion(run, self.stage):
+            return Cause.FINISHED
+        _restore_gpus()
+        take_over = bool(os.environ.get(TAKE_OVER))
+        attempt = Attempt.begin(run, self.stage, take_over, job_id=job_id())
+        with StopRequest(deadline_from_environment()).listening() as stop:
+            try:
+                result = self.work(Context(run, attempt, stop, say))
+                attempt.guard()
+                attempt.end(Cause.FINISHED)
+                records.complete(run, self.stage, result.outputs, result.figures)
+                return Cause.FINISHED
+            except Stopped as stopped:
+                cause = Cause.CANCELLED if run.cancel_file.exists() else Cause(str(stopped))
+                attempt.end(cause)
+                say(f"{self.stage} stopped: {cause}")
+                return cause
+            except BaseException as error:
+                _record_failure(attempt, error)
+                raise
+
+
+def _restore_gpus() -> None:
+    visible = os.environ.get(GPUS)
+    if visible == "all":
+        os.environ.pop("CUDA_VISIBLE_DEVICES", None)
+    elif visible is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = visible
+
+
+def _record_failure(attempt: Attempt, error: BaseException) -> None:
+    cause = cause_of(error)
+    message = str(error) or type(error).__name__
+    say(f"{attempt.stage} ended: {cause}: {message}")
+    trace = "".join(traceback.format_exception(error))
+    try:
+        attempt.end(cause, error=message, traceback=trace)
+    except OSError as unwritten:
+        say(f"the end could not be recorded: {unwritten}")
+
+
+def cause_of(error: BaseException) -> Cause:
+    """The named cause behind an error."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Cause.DISK_FULL
+    if isinstance(error, CheckpointError | ConfigError | DataError | RunError):
+        return Cause.REFUSED
+    if isinstance(error, KeyboardInterrupt):
+        return Cause.INTERRUPTED
+    if isinstance(error, MemoryError) or "out of memory" in str(error):
+        return Cause.OUT_OF_MEMORY
+    return Cause.CRASHED
+
+
+def job_id() -> str | None:
+    """The scheduler's name for this job; None outside of one."""
+    try:
+        return str(submitit.JobEnvironment().job_id)
+    except RuntimeError:
+        return None
+
+
+def say(message: str) -> None:
+    """A line for the log, with its time. A log that cannot be written stops nothing."""
+    try:
+        print(f"{time.strftime('%H:%M:%S')} {message}", flush=True)
+    except OSError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - the old stream would fail at exit too
+
+
+def save_progress(run: Run, stage: str, values: dict[str, Any]) -> None:
+    """Where a stage is, for `status`. Not synced, and not worth an error."""
+    try:
+        files.write_json(run.progress_file(stage), values, sync=False)
+    except OSError:
+        return

@@ -1,0 +1,1 @@
+"""Talking with schedulers, and with the signals they send. Never imports torch."""

@@ -1,0 +1,75 @@
+"""Being told to stop: signals and a deadline, turned into a flag that the work reads."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
+MINUTES = "GANYMEDE_MINUTES"  # environment variable: how long a job may take
+_REASONS = {
+    signal.SIGTERM: "terminated",
+    signal.SIGINT: "interrupted",
+    signal.SIGUSR2: "preempted",
+}
+# A terminal or a scheduler may deliver one request twice, to the process and through its parent.
+_SAME_REQUEST_S = 1.0
+_LEAST_MARGIN_S = 5.0
+
+
+class StopRequest:
+    """A flag that signals set and that a deadline sets by itself.
+
+    `deadline` is in `time.monotonic()` seconds. The handlers only note the signal; whoever does the
+    work asks `reason` often and saves in its own time. A second SIGINT, from a person who will not
+    wait, raises KeyboardInterrupt.
+    """
+
+    def __init__(self, deadline: float | None = None) -> None:
+        self.deadline = deadline
+        self.signal: signal.Signals | None = None
+        self._received = 0.0
+
+    def reason(self, save_s: float = 0.0) -> str | None:
+        """Why to stop, or None. `save_s` is how many seconds a save has taken: the deadline is
+        kept by twice that, and by 5 s at least.
+        """
+        if self.signal is not None:
+            return _REASONS[self.signal]
+        margin = max(2 * save_s, _LEAST_MARGIN_S)
+        if self.deadline is not None and time.monotonic() > self.deadline - margin:
+            return "time limit"
+        return None
+
+    def handle(self, number: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
+        repeated = self.signal is not None and now - self._received > _SAME_REQUEST_S
+        if repeated and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        if self.signal is None:
+            self.signal, self._received = signal.Signals(number), now
+
+    @contextmanager
+    def listening(self) -> Iterator["StopRequest"]:
+        """Handle the signals while the context lasts; the handlers before are put back.
+
+        Outside the main thread, where Python allows no handlers, only the deadline counts.
+        """
+        previous: dict[signal.Signals, Any] = {}
+        if threading.current_thread() is threading.main_thread():
+            previous = {number: signal.signal(number, self.handle) for number in SIGNALS}
+        try:
+            yield self
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+
+
+def deadline_from_environment() -> float | None:
+    """The deadline of this process, if its launcher set one."""
+    minutes = os.environ.get(MINUTES)
+    return time.monotonic() + 60 * float(minutes) if minutes else None
