@@ -25,7 +25,7 @@ def sync_folder(folder: Path) -> None:
 def write_new(path: Path, data: bytes | memoryview, sync: bool = True) -> None:
     """Write a file that nobody looks at yet. A failed write leaves no file behind."""
     try:
-        with open(path, "xb") as file:
+        with path.open("xb") as file:
             file.write(data)
             file.flush()
             if sync:
@@ -56,7 +56,7 @@ def write_bytes(path: Path, data: bytes | memoryview, sync: bool = True) -> None
     Raises OSError (a full disk, a read-only folder), and then `path` is what it was before.
     """
     with written_aside(path, data, sync) as aside:
-        os.replace(aside, path)
+        aside.replace(path)
     if sync:
         sync_folder(path.parent)
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import os
 import pickle
 import re
 import shutil
@@ -159,7 +158,7 @@ class Store:
                 shutil.rmtree(aside)  # the same step of the same run: the same bits
                 return
             shutil.rmtree(target)
-        os.rename(aside, target)
+        aside.rename(target)
 
     def _prune(self) -> None:
         """Remove all but the newest `keep` whole checkpoints, and what crashes left aside.

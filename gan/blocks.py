@@ -31,7 +31,9 @@ def critic_stages(image_size: int) -> list[tuple[str, int]]:
     surplus = halvings(_TABLE_SIZE) - halvings(image_size)
     dropped = [name for name, stride in _CRITIC_STAGES if stride == 2][: max(surplus, 0)]
     stages = [stage for stage in _CRITIC_STAGES if stage[0] not in dropped]
-    front = [(f"{name}{chr(97 + i)}", stride) for i in range(-surplus) for name, stride in stages[:2]]
+    front = [
+        (f"{name}{chr(97 + i)}", stride) for i in range(-surplus) for name, stride in stages[:2]
+    ]
     return front + stages
 
 

@@ -7,7 +7,7 @@ averaging in GAN training" (2019).
 import copy
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 class EMA:
@@ -19,8 +19,7 @@ class EMA:
     def __init__(self, module: nn.Module, decay: float) -> None:
         self.decay = decay
         self.average = copy.deepcopy(module).eval().requires_grad_(False)
-        self._source = list(module.parameters()), list(module.buffers())
-        self._target = list(self.average.parameters()), list(self.average.buffers())
+        self._source, self._target = _tensors(module), _tensors(self.average)
 
     @torch.no_grad()
     def update(self, updates: int) -> None:
@@ -28,3 +27,8 @@ class EMA:
         decay = min(self.decay, (1 + updates) / (10 + updates))
         torch._foreach_lerp_(self._target[0], self._source[0], 1 - decay)
         torch._foreach_copy_(self._target[1], self._source[1])
+
+
+def _tensors(module: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
+    """Parameters and buffers; the same objects as long as the module lives."""
+    return list(module.parameters()), list(module.buffers())

@@ -4,6 +4,7 @@ On such features the Frechet distance is not FID, and is never called so: it can
 with figures on the same features. The arithmetic is torchmetrics'.
 """
 
+import warnings
 from dataclasses import dataclass
 
 import torch
@@ -48,15 +49,15 @@ def distances(first: Tensor, second: Tensor, seed: int = 0) -> Distances:
         raise ValueError(f"{len(first)} and {len(second)} images given; allowed: 4 or more each")
     features = _Features(first.shape[1])
     frechet = FrechetInceptionDistance(feature=features)
-    kernel = KernelInceptionDistance(
-        feature=features, subsets=_SUBSETS, subset_size=min(1000, fewest // 2)
-    )
+    with warnings.catch_warnings():  # it warns of its memory use, which is small here
+        warnings.simplefilter("ignore", UserWarning)
+        kernel = KernelInceptionDistance(
+            feature=features, subsets=_SUBSETS, subset_size=min(1000, fewest // 2)
+        )
     for metric in (frechet, kernel):
         metric.update(first.cpu().float(), real=True)
         metric.update(second.cpu().float(), real=False)
     with torch.random.fork_rng(devices=[]):
         rng.seed_torch(seed, rng.Stream.EVALUATE)
         mean, spread = kernel.compute()
-    return Distances(
-        float(frechet.compute()), float(mean), float(spread), len(first), len(second)
-    )
+    return Distances(float(frechet.compute()), float(mean), float(spread), len(first), len(second))

@@ -89,7 +89,7 @@ class Adam(torch.optim.Adam):
 
 def state_tensors(optimizer: torch.optim.Optimizer, module: nn.Module) -> dict[str, Any]:
     """The optimiser's tensors under their parameters' names; settings are the config's business."""
-    names = {parameter: name for name, parameter in module.named_parameters()}
+    names: dict[Tensor, str] = {p: name for name, p in module.named_parameters()}
     return {names[parameter]: dict(state) for parameter, state in optimizer.state.items()}
 
 

@@ -52,7 +52,7 @@ def acgan_digits() -> ACGANConfig:
     """The same GAN on handwritten digits: readable in about two minutes on two cores."""
     return ACGANConfig(
         data=_DIGITS,
-        train=TrainConfig(epochs=12, batch_size=64, passes_per_epoch=3),
+        train=TrainConfig(epochs=10, batch_size=64, passes_per_epoch=3),
         optim=AdamConfig(learning_rate=1e-3, beta1=0.0, beta2=0.9),
         model=ACGANModel(width=32, ema_decay=0.99),
     )

@@ -108,7 +108,9 @@ def read(path: Path) -> Samples:
         with h5py.File(path, "r", locking=False) as file:
             images = file["images"]
             if images.is_virtual:
-                stack = [_read_snapshot(path.parent / s.file_name) for s in images.virtual_sources()]
+                stack = [
+                    _read_snapshot(path.parent / s.file_name) for s in images.virtual_sources()
+                ]
                 content = np.stack(stack) if stack else images[:]
             else:
                 content = images[:]

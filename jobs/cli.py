@@ -118,7 +118,7 @@ def _parse_run(recipe: str, default: Any, arguments: Sequence[str]) -> tuple[Any
     """Options and settings, side by side without a prefix of their own."""
     flat = tyro.conf.arg(name="")
     settings_type: Any = type(default)
-    parsed = tyro.cli(
+    parsed: Any = tyro.cli(
         make_dataclass(
             "Run",
             [

@@ -42,7 +42,9 @@ class Evaluate(StageJob):
             "generator_sha256": model.checksum,
         }
         real = judged.features(judge.data.train_images)
-        pairs = {"generated": fakes, "floor": test_images}
+        # Both distances grow as the sets shrink: only sets of one size can be compared.
+        count = min(len(fakes), len(test_images))
+        pairs = {"generated": fakes[:count], "floor": test_images[:count]}
         for name, images in pairs.items():
             figures[f"{name}_distance"] = asdict(metrics.distances(real, judged.features(images)))
         context.say(

@@ -84,7 +84,9 @@ class LocalLauncher:
     ) -> list[status.StageStatus]:
         """Start every stage that can start; returns where all of them are."""
         current = status.run_status(self.run, self.runs)
-        finished = {id(stage) for stage, row in zip(graph, current, strict=True) if row.state == "finished"}
+        finished = {
+            id(stage) for stage, row in zip(graph, current, strict=True) if row.state == "finished"
+        }
         for place, (stage, row) in enumerate(zip(graph, current, strict=True)):
             if row.state == "running" and place not in self._launched:
                 self._launched[place] = _Launched(stage, None, row.attempts)

@@ -97,10 +97,21 @@ def prepare(name: str, chosen: Plan, path: Path, threads: int) -> Run:
     for member, config in members.items():
         steps = data.steps_per_pass(config, infos[member]) * config.train.passes_per_epoch
         recipe = f"{name}/{member}" if member else name
-        Run(path / member).write(recipe, config, steps * config.train.epochs, threads)
+        share = threads if not member else _share(config, threads)
+        Run(path / member).write(recipe, config, steps * config.train.epochs, share)
     if isinstance(chosen, Comparison):
         run.write_pipeline(name, list(members))
     return run
+
+
+def _share(config: RunConfig, threads: int) -> int:
+    """Threads of one of two networks that train side by side.
+
+    The lighter classifier gets a quarter. On two cores that is one thread, and two for the GAN:
+    measured there, two each slow both down tenfold, and one each wastes a core in the end.
+    """
+    quarter = threads // 4
+    return max(1, quarter) if isinstance(config, ClassifierConfig) else threads - quarter
 
 
 def _check_existing(run: Run, recipe: str, members: dict[str, RunConfig]) -> None:

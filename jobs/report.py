@@ -136,10 +136,13 @@ def _figures(run: Run) -> list[Row]:
 def _last_test_accuracy(run: Run) -> Row:
     from gan import scalars
 
-    steps, values = scalars.read(run.scalars).get("test/accuracy", ((), ()))
-    value = _percent(float(values[-1])) if len(values) else "not yet measured"
-    at = f"correct / all on the test images, after step {steps[-1]}" if len(steps) else "after epoch 1"
-    return Row(f"Test accuracy of {run.path.name}", value, at)
+    name = f"Test accuracy of {run.path.name}"
+    curve = scalars.read(run.scalars).get("test/accuracy")
+    if curve is None:
+        return Row(name, "not measured yet", "it is, after every epoch")
+    steps, values = curve
+    how = f"correct / all on the test images, after step {steps[-1]}"
+    return Row(name, _percent(float(values[-1])), how)
 
 
 def _over_time(run: Run) -> list[Picture]:

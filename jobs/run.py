@@ -24,7 +24,7 @@ def check_name(name: str) -> str:
     """`name` itself if it may name a run. Raises RunError: it becomes a folder and a job name."""
     if not _NAME.fullmatch(name):
         raise RunError(
-            f"run name {name!r}; allowed: up to 100 of A-Z a-z 0-9 . _ - and a letter or digit first"
+            f"run name {name!r}; allowed: up to 100 of A-Z a-z 0-9 . _ -, a letter or digit first"
         )
     return name
 

@@ -129,7 +129,8 @@ def say(message: str) -> None:
     try:
         print(f"{time.strftime('%H:%M:%S')} {message}", flush=True)
     except OSError:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - the old stream would fail at exit too
+        # The old stream would fail again when the interpreter exits.
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
 
 
 def save_progress(run: Run, stage: str, values: dict[str, Any]) -> None:

@@ -62,7 +62,9 @@ def _compare_numerics(context: Context, present: dict[str, Any]) -> None:
 
         before = files.read_json(run.attempt_file(attempt.stage, attempt.number - 1))
         earlier = before.get("numerics", present)
-        changed = [f"{k}: {earlier.get(k)} -> {v}" for k, v in present.items() if earlier.get(k) != v]
+        changed = [
+            f"{k}: {earlier.get(k)} -> {v}" for k, v in present.items() if earlier.get(k) != v
+        ]
         if changed:
             facts["warning"] = f"other numerics than attempt {attempt.number - 1}: {changed}"
             context.say(f"{facts['warning']}; the result will not be equal to the last bit")

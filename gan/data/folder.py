@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from gan.config import DataConfig
@@ -29,11 +30,12 @@ def inspect(config: DataConfig) -> DataInfo:
 
 def load(config: DataConfig) -> ImageSet:
     info, train, test = _survey(config)
-    arrays = []
-    for part in (train, test):
-        arrays.append(to_array(_decode([path for path, _ in part], config.image_size)))
-        arrays.append(np.array([label for _, label in part], dtype=np.int64))
-    return ImageSet(info, *arrays)
+    return ImageSet(info, *_arrays(train, config), *_arrays(test, config))
+
+
+def _arrays(part: _Labelled, config: DataConfig) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    images = to_array(_decode([path for path, _ in part], config.image_size))
+    return images, np.array([label for _, label in part], dtype=np.int64)
 
 
 def _survey(config: DataConfig) -> tuple[DataInfo, _Labelled, _Labelled]:

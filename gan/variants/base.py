@@ -58,7 +58,7 @@ class Variant(ABC):
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from what `state` gave. Raises KeyError or RuntimeError for another architecture."""
+        """Go on from what `state` gave. Raises KeyError or RuntimeError for another network."""
         for name, network in self.networks.items():
             network.load_state_dict(state["networks"][name])
         for name, optimizer in self.optimizers.items():

@@ -3,10 +3,11 @@
 import io
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from gan.scalars import Curves
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.fonttype": "path",  # looks the same wherever the file is opened
     "svg.hashsalt": "ganymede",
     "font.size": 9,
