@@ -1,0 +1,112 @@
+"""Fixtures shared by all tests: tiny runs that train in a second."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from checkpoints import Store
+from gan import config as configs
+from gan import data, numerics, recipes, variants
+from gan.config import ACGANConfig, ClassifierConfig, RunConfig
+from gan.samples import SampleStore
+from gan.trainer import Hooks, Outputs, Trainer
+
+# Every flag that turns a digits recipe into something that trains in a second.
+TINY_FLAGS = (
+    "--data.image-size", "8", "--model.width", "4", "--train.epochs", "2",
+    "--train.passes-per-epoch", "1", "--train.log-every", "5", "--threads", "1",
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    numerics.configure(1)
+
+
+def _tiny(config: RunConfig) -> RunConfig:
+    return replace(
+        config,
+        data=replace(config.data, image_size=8),
+        model=replace(config.model, width=4),
+        train=replace(
+            config.train, epochs=2, passes_per_epoch=1, batch_size=64, log_every=5, grid_rows=2
+        ),
+    )
+
+
+@pytest.fixture
+def tiny_acgan() -> ACGANConfig:
+    return _tiny(recipes.acgan_digits())
+
+
+@pytest.fixture
+def tiny_classifier() -> ClassifierConfig:
+    return _tiny(recipes.classifier_digits())
+
+
+@pytest.fixture
+def make_trainer() -> Callable[..., Trainer]:
+    """Builds a trainer whose products go below a folder."""
+
+    def make(folder: Path, config: RunConfig, hooks: Hooks | None = None) -> Trainer:
+        images = data.load(config.data)
+        outputs = Outputs(
+            Store(folder / "checkpoints", configs.identity(config)),
+            SampleStore(folder, {"seed": config.seed}),
+            folder / "tensorboard",
+            folder / "figures",
+        )
+        variant = variants.build(config, images.info, torch.device("cpu"))
+        hooks = hooks or Hooks(say=lambda message: None)
+        return Trainer(config, images, variant, outputs, hooks)
+
+    return make
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 3 MiB of its own."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may mount the small file system that this test fills")
+    folder = tmp_path / "small-disk"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", folder], check=True)
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+@pytest.fixture
+def ganymede(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs the command line as a user would, in a folder of its own."""
+
+    def call(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "jobs.cli", *arguments]
+        return subprocess.run(
+            command, cwd=tmp_path, capture_output=True, text=True, timeout=300, **options
+        )
+
+    return call
+
+
+def leaves(tree: object, path: str = "") -> dict[str, object]:
+    """All leaves of a nested dict under their joined names."""
+    if isinstance(tree, dict):
+        return {k: v for key, sub in tree.items() for k, v in leaves(sub, f"{path}/{key}").items()}
+    return {path: tree}
+
+
+def assert_same_state(first: dict, second: dict) -> None:
+    """Every tensor `torch.equal`, every other value equal."""
+    left, right = leaves(first), leaves(second)
+    assert left.keys() == right.keys()
+    for name, value in left.items():
+        if isinstance(value, torch.Tensor):
+            assert torch.equal(value, right[name]), name
+        else:
+            assert value == right[name], name

@@ -1,0 +1,43 @@
+import pytest
+import torch
+
+from gan.metrics import distances
+
+
+def gaussian(count: int, mean: float, scale: float, seed: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(count, 4, generator=generator) * scale + mean
+
+
+def test_identical_sets_are_at_distance_zero() -> None:
+    features = gaussian(200, 0, 1, 0)
+    result = distances(features, features)
+    assert result.frechet == pytest.approx(0, abs=1e-4)
+    assert (result.first_count, result.second_count) == (200, 200)
+
+
+def test_two_gaussians_give_the_closed_form() -> None:
+    result = distances(gaussian(20_000, 0, 1, 0), gaussian(20_000, 1, 2, 1))
+    # |mean difference|^2 + sum over dimensions of (s1 - s2)^2 = 4 * 1 + 4 * 1
+    assert result.frechet == pytest.approx(8, rel=0.05)
+
+
+def test_farther_is_larger_and_the_kernel_distance_is_repeatable() -> None:
+    real = gaussian(400, 0, 1, 0)
+    near, far = (distances(real, gaussian(400, shift, 1, 1)) for shift in (0.0, 1.0))
+    assert near.frechet < far.frechet
+    assert near.kernel < far.kernel
+    assert distances(real, gaussian(400, 1.0, 1, 1)) == far
+
+
+def test_measuring_leaves_torchs_randomness_alone() -> None:
+    torch.manual_seed(5)
+    expected = torch.randn(3)
+    torch.manual_seed(5)
+    distances(gaussian(50, 0, 1, 0), gaussian(50, 0, 1, 1))
+    assert torch.equal(torch.randn(3), expected)
+
+
+def test_too_few_images_are_refused() -> None:
+    with pytest.raises(ValueError, match="3 and 50 images given; allowed: 4 or more"):
+        distances(gaussian(3, 0, 1, 0), gaussian(50, 0, 1, 1))
