@@ -16,6 +16,7 @@ from checkpoints.errors import CheckpointError
 from checkpoints.manifest import NAME, FileEntry, Manifest
 
 STATE = "state.pt"
+_ZIP = b"PK\x03\x04"
 _FOLDER = re.compile(r"step-(\d{8,})")
 
 
@@ -40,6 +41,8 @@ class Checkpoint:
 
         data = self.manifest.read_file(self.folder, STATE)
         try:
+            if not data.startswith(_ZIP):
+                raise pickle.UnpicklingError("not torch's zip format")
             tree = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
         except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
             reason = str(error).partition("Please file an issue")[0]

@@ -1,46 +1,75 @@
 """Curves and pictures for TensorBoard, each step once, however often the run was killed."""
 
+import logging
+import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Curves = dict[str, tuple[NDArray[np.int64], NDArray[np.float64]]]
+_PREFIX = "events.out.tfevents."
 
 
 class ScalarLog:
-    """An event file of one attempt.
+    """An event file of one attempt, in TensorBoard's format.
 
-    What earlier attempts logged at `purge_step` or later is disowned: the run went back to before
-    it, and will log it again.
+    It opens with the mark that makes TensorBoard disown what earlier files hold at `purge_step` or
+    later: the run went back to before it, and will log it again. TensorBoard reads the files in the
+    order of their names, so they are numbered. (torch's SummaryWriter puts the second of the clock,
+    the host and the process there: two attempts in one second, or a clock set back, and the mark
+    takes effect on the wrong file.) Written without a thread: a full disk is an OSError here.
     """
 
     def __init__(self, folder: Path, purge_step: int) -> None:
-        from torch.utils.tensorboard import SummaryWriter
+        from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+        from tensorboard.summary.writer.record_writer import RecordWriter
 
-        self._writer = SummaryWriter(str(folder), purge_step=purge_step)
+        folder.mkdir(parents=True, exist_ok=True)
+        number = max((_number(path) for path in folder.glob(f"{_PREFIX}*")), default=0) + 1
+        self._event = Event
+        self._file = (folder / f"{_PREFIX}{number:010d}").open("xb")
+        self._records = RecordWriter(self._file)
+        self._write(file_version="brain.Event:2")
+        start = SessionLog(status=SessionLog.START)
+        self._write(step=purge_step, session_log=start)
+
+    def _write(self, **fields: Any) -> None:
+        event = self._event(wall_time=time.time(), **fields)
+        self._records.write(event.SerializeToString())
 
     def add(self, step: int, values: Mapping[str, float]) -> None:
+        from torch.utils.tensorboard.summary import scalar
+
         for tag, value in values.items():
-            self._writer.add_scalar(tag, value, step)
+            self._write(step=step, summary=scalar(tag, value))
 
     def add_picture(self, step: int, tag: str, picture: NDArray[np.uint8]) -> None:
         """A picture (H, W, C), uint8."""
-        self._writer.add_image(tag, picture, step, dataformats="HWC")
+        from torch.utils.tensorboard.summary import image
+
+        self._write(step=step, summary=image(tag, picture, dataformats="HWC"))
 
     def flush(self) -> None:
         """Hand everything to the system: a killed process loses nothing of it."""
-        self._writer.flush()
+        self._records.flush()
 
     def close(self) -> None:
-        self._writer.close()
+        self._records.close()
+
+
+def _number(path: Path) -> int:
+    digits = path.name.removeprefix(_PREFIX)
+    return int(digits) if digits.isdecimal() else 0
 
 
 def read(folder: Path) -> Curves:
     """All curves of a run: tag to (steps, values), disowned entries left out."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+    logging.getLogger("tensorboard").setLevel(logging.ERROR)  # it warns of every disowning
     # 0 keeps every entry; the default keeps a random choice.
     events = EventAccumulator(str(folder), size_guidance={"scalars": 0, "images": 1, "tensors": 0})
     events.Reload()

@@ -41,9 +41,9 @@ class Launch(Place):
 
     def __post_init__(self) -> None:
         if self.threads < 0:
-            raise ValueError(f"threads is {self.threads}; allowed: 0 or more")
+            raise ConfigError(f"threads is {self.threads}; allowed: 0 or more")
         if self.minutes is not None and self.minutes <= 0:
-            raise ValueError(f"minutes is {self.minutes}; allowed: above 0")
+            raise ConfigError(f"minutes is {self.minutes}; allowed: above 0")
 
     @property
     def thread_count(self) -> int:

@@ -224,6 +224,6 @@ def _stages(run: Run) -> list[dict[str, Any]]:
 
 
 def _numerics(run: Run) -> str:
-    record = records.latest(run, "train") or {}
-    known = record.get("numerics", {})
-    return f"{run.path.name}: " + ", ".join(f"{k} {v}" for k, v in known.items())
+    known = (records.latest(run, "train") or {}).get("numerics", {})
+    facts = ", ".join(f"{name} {value}" for name, value in known.items())
+    return f"{run.path.name}: {facts or 'not started'}"

@@ -1,0 +1,29 @@
+from pathlib import Path
+
+import pytest
+
+from checkpoints import files
+
+
+def test_replacing_is_all_or_nothing_on_a_full_disk(small_disk: Path) -> None:
+    path = small_disk / "value.json"
+    files.write_json(path, {"kept": True})
+    with pytest.raises(OSError, match="No space left"):
+        files.write_bytes(path, bytes(8 << 20))
+    assert files.read_json(path) == {"kept": True}
+    assert [p.name for p in small_disk.iterdir()] == ["value.json"]
+
+
+def test_creating_lets_one_caller_win(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "claim"
+    files.create_bytes(path, b"first")
+    with pytest.raises(FileExistsError):
+        files.create_bytes(path, b"second")
+    assert path.read_bytes() == b"first"
+    assert len(list(path.parent.iterdir())) == 1
+
+
+def test_json_carries_any_letters(tmp_path: Path) -> None:
+    value = {"name": "Käse \N{SNOWMAN} 'quoted' $(x)\n", "number": 0.1}
+    files.write_json(tmp_path / "a.json", value)
+    assert files.read_json(tmp_path / "a.json") == value

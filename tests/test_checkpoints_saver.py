@@ -1,0 +1,47 @@
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from checkpoints import Store
+from checkpoints.saver import BackgroundSaver
+
+
+def test_state_is_copied_before_save_returns(tmp_path: Path) -> None:
+    release = threading.Event()
+    store = Store(tmp_path, "identity", guard=lambda: release.wait(10) or None)
+    saver = BackgroundSaver(store)
+    weights = torch.ones(1000)
+    saver.save(1, {"net": {"weights": weights}, "step": 1})
+    weights.add_(1)  # the next update, while the writer is at work
+    release.set()
+    saver.close()
+    saved = store.latest().load()
+    assert torch.equal(saved["net"]["weights"], torch.ones(1000))
+    assert saved["step"] == 1
+
+
+def test_buffers_are_kept_and_follow_new_shapes(tmp_path: Path) -> None:
+    store = Store(tmp_path, "identity")
+    saver = BackgroundSaver(store)
+    for step, size in ((1, 10), (2, 10), (3, 20)):
+        saver.save(step, {"weights": torch.full((size,), float(step))})
+        saver.wait()
+        assert torch.equal(store.latest().load()["weights"], torch.full((size,), float(step)))
+    saver.close()
+    assert saver.longest_save_s > 0
+
+
+def test_error_in_the_background_is_raised_not_lost(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("a file where the folder should be")
+    for raising in ("check", "wait", "close"):
+        saver = BackgroundSaver(Store(blocked, "identity"))
+        saver.save(1, {"weights": torch.ones(3)})
+        deadline = time.monotonic() + 10
+        with pytest.raises(FileExistsError):
+            while time.monotonic() < deadline:
+                getattr(saver, raising)()
+        saver.close()

@@ -1,0 +1,255 @@
+"""Exact resume: however often and wherever a run is broken off, it ends in the same bits."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import assert_same_state
+
+from checkpoints import CheckpointError
+from gan import samples, scalars
+from gan.config import ACGANConfig, ClassifierConfig, RunConfig
+from gan.trainer import Hooks, NonFiniteLoss, Trainer
+
+Make = Callable[..., Trainer]
+
+
+class StopAt:
+    """Asks for a stop the n-th time that it is asked."""
+
+    def __init__(self, count: int) -> None:
+        self.left = count
+
+    def __call__(self, save_s: float) -> str | None:
+        self.left -= 1
+        return "terminated" if self.left < 0 else None
+
+
+def final_state(trainer: Trainer) -> dict:
+    return trainer.outputs.checkpoints.latest().load()
+
+
+def products(folder: Path) -> dict[str, str]:
+    """Checksums of all pictures and samples."""
+    files = [*folder.rglob("*.h5"), *folder.rglob("*.png")]
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in files
+    }
+
+
+def quiet(stop: Callable[[float], str | None] = lambda save_s: None) -> Hooks:
+    return Hooks(stop=stop, say=lambda message: None)
+
+
+@pytest.fixture(params=["acgan", "classifier"])
+def config(request: pytest.FixtureRequest) -> RunConfig:
+    return request.getfixturevalue(f"tiny_{request.param}")
+
+
+def assert_same_end(straight: Trainer, broken: Trainer, folders: tuple[Path, Path]) -> None:
+    assert_same_state(final_state(straight), final_state(broken))
+    assert products(folders[0]) == products(folders[1])
+    left, right = (scalars.read(folder / "tensorboard") for folder in folders)
+    assert left.keys() == right.keys()
+    for tag, (steps, values) in left.items():
+        assert steps.tolist() == sorted(set(steps.tolist()))
+        assert steps.tolist() == right[tag][0].tolist(), tag
+        assert np.array_equal(values, right[tag][1]), tag
+
+
+def test_stopped_anywhere_ends_in_the_same_bits(
+    config: RunConfig, make_trainer: Make, tmp_path: Path
+) -> None:
+    straight = make_trainer(tmp_path / "a", config, quiet())
+    assert straight.train() is None
+    reasons = []
+    # 22 steps an epoch: in the middle, in the evaluation and the sampling after an epoch, at once
+    for count in (7, 0, 14, 1, 2, 9, 1000):
+        broken = make_trainer(tmp_path / "b", config, quiet(StopAt(count)))
+        reasons.append(broken.train())
+    assert reasons == ["terminated"] * 6 + [None]
+    assert_same_end(straight, broken, (tmp_path / "a", tmp_path / "b"))
+
+
+class Killed(BaseException):
+    """Stands for a SIGKILL: nothing of the trainer runs after it."""
+
+
+def test_killed_anywhere_ends_in_the_same_bits(
+    tiny_acgan: ACGANConfig,
+    make_trainer: Make,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    straight = make_trainer(tmp_path / "a", tiny_acgan, quiet())
+    straight.train()
+
+    def killer(count: int) -> Callable[[float], None]:
+        stop = StopAt(count)
+
+        def die(save_s: float) -> None:
+            if stop(save_s):
+                raise Killed
+
+        return die
+
+    for count in (3, 24, 23, 30, 1000):
+        broken = make_trainer(tmp_path / "b", tiny_acgan, quiet(killer(count)))
+        try:
+            broken.train()
+        except Killed:
+            continue
+    assert_same_end(straight, broken, (tmp_path / "a", tmp_path / "b"))
+
+
+def test_saving_more_often_changes_nothing(
+    tiny_acgan: ACGANConfig, make_trainer: Make, tmp_path: Path
+) -> None:
+    often = replace(tiny_acgan, train=replace(tiny_acgan.train, checkpoint_minutes=1e-9))
+    trainers = [make_trainer(tmp_path / n, c, quiet()) for n, c in (("a", tiny_acgan), ("b", often))]
+    for trainer in trainers:
+        trainer.train()
+    assert_same_end(*trainers, (tmp_path / "a", tmp_path / "b"))
+
+
+def test_flipped_bit_falls_back_and_ends_the_same(
+    tiny_classifier: ClassifierConfig, make_trainer: Make, tmp_path: Path
+) -> None:
+    straight = make_trainer(tmp_path / "a", tiny_classifier, quiet())
+    straight.train()
+    make_trainer(tmp_path / "b", tiny_classifier, quiet(StopAt(30))).train()
+    state = tmp_path / "b" / "checkpoints" / "step-00000028" / "state.pt"
+    data = bytearray(state.read_bytes())
+    data[500] ^= 4
+    state.write_bytes(data)
+    said: list[str] = []
+    broken = make_trainer(tmp_path / "b", tiny_classifier, Hooks(say=said.append))
+    broken.train()
+    assert any("checkpoint skipped" in line and "step-00000028" in line for line in said)
+    assert "going on from step 22 (step-00000022)" in said
+    assert_same_state(final_state(straight), final_state(broken))
+
+
+def test_grid_is_the_same_noise_after_every_epoch(
+    tiny_acgan: ACGANConfig, make_trainer: Make, tmp_path: Path
+) -> None:
+    trainer = make_trainer(tmp_path, tiny_acgan, quiet())
+    trainer.train()
+    content = samples.read(tmp_path / "samples.h5")
+    assert content.images.shape == (2, 20, 8, 8, 1)
+    assert content.labels.tolist() == list(range(10)) * 2
+    assert content.steps.tolist() == [22, 44]
+    assert sorted(p.name for p in (tmp_path / "figures").iterdir()) == [
+        "epoch-0001.png",
+        "epoch-0002.png",
+    ]
+
+
+def test_log_holds_every_term_at_every_mark(
+    tiny_acgan: ACGANConfig, make_trainer: Make, tmp_path: Path
+) -> None:
+    trainer = make_trainer(tmp_path, tiny_acgan, quiet())
+    trainer.train()
+    curves = scalars.read(tmp_path / "tensorboard")
+    assert curves.keys() == {*(f"train/{t}" for t in trainer.variant.terms), "test/accuracy"}
+    assert curves["train/accuracy"][0].tolist() == [5, 10, 15, 20, 22, 25, 30, 35, 40, 44]
+    assert curves["test/accuracy"][0].tolist() == [22, 44]
+
+
+def test_running_means_begin_anew_with_each_epoch(
+    tiny_classifier: ClassifierConfig, make_trainer: Make, tmp_path: Path
+) -> None:
+    trainer = make_trainer(tmp_path, tiny_classifier, quiet())
+    seen: list[torch.Tensor] = []
+    update = trainer.variant.update
+    trainer.variant.update = lambda *a: seen.append(update(*a)) or seen[-1]
+    trainer.train()
+    steps, values = scalars.read(tmp_path / "tensorboard")["train/loss"]
+    expected = torch.stack(seen[22:30])[:, 0].double().mean().item()  # steps 23 to 30
+    assert values[steps == 30].item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_learning_rate_drops_at_its_epochs(
+    tiny_classifier: ClassifierConfig, make_trainer: Make, tmp_path: Path
+) -> None:
+    dropping = replace(tiny_classifier, optim=replace(tiny_classifier.optim, drop_epochs=(1,)))
+    trainer = make_trainer(tmp_path, dropping, quiet())
+    rates = []
+    update = trainer.variant.update
+
+    def noting(*arguments: object) -> torch.Tensor:
+        rates.append(trainer.variant.optimizers["discriminator"].param_groups[0]["lr"])
+        return update(*arguments)
+
+    trainer.variant.update = noting
+    trainer.train()
+    assert rates == [1e-3] * 22 + [1e-4] * 22
+
+
+def test_nan_stops_with_the_term_and_keeps_the_checkpoints(
+    tiny_classifier: ClassifierConfig, make_trainer: Make, tmp_path: Path
+) -> None:
+    trainer = make_trainer(tmp_path, tiny_classifier, quiet())
+    update = trainer.variant.update
+
+    def failing(images: torch.Tensor, labels: torch.Tensor, draws: object) -> torch.Tensor:
+        return update(images, labels, draws) * (float("nan") if draws.step == 26 else 1)
+
+    trainer.variant.update = failing
+    with pytest.raises(NonFiniteLoss, match="train/loss is nan at step 30"):
+        trainer.train()
+    assert trainer.outputs.checkpoints.latest().step == 22
+
+
+def test_checkpoint_of_another_network_is_refused(
+    tiny_classifier: ClassifierConfig, make_trainer: Make, tmp_path: Path
+) -> None:
+    make_trainer(tmp_path, tiny_classifier, quiet(StopAt(3))).train()
+    wider = replace(tiny_classifier, model=replace(tiny_classifier.model, width=5))
+    other = make_trainer(tmp_path, wider, quiet())
+    with pytest.raises(CheckpointError, match="belongs to another config"):
+        other.train()
+    other.outputs.checkpoints.identity = make_trainer(
+        tmp_path, tiny_classifier
+    ).outputs.checkpoints.identity
+    with pytest.raises(CheckpointError, match="is of another network"):
+        other.train()
+
+
+def test_full_disk_while_saving_stops_and_keeps_the_checkpoint_before(
+    tiny_classifier: ClassifierConfig, make_trainer: Make, small_disk: Path
+) -> None:
+    trainer = make_trainer(small_disk, tiny_classifier, quiet())
+    ballast = small_disk / "ballast"
+    update = trainer.variant.update
+
+    def fill_the_disk(images: torch.Tensor, labels: torch.Tensor, draws: object) -> torch.Tensor:
+        if draws.step == 30:
+            with pytest.raises(OSError, match="No space"), ballast.open("wb") as file:
+                while True:
+                    file.write(bytes(1 << 14))
+                    file.flush()
+        return update(images, labels, draws)
+
+    trainer.variant.update = fill_the_disk
+    with pytest.raises(OSError, match="No space left"):
+        trainer.train()
+    assert trainer.outputs.checkpoints.latest().step == 22
+    assert trainer.outputs.checkpoints.problems() == []
+    ballast.unlink()
+    again = make_trainer(small_disk, tiny_classifier, quiet())
+    assert again.train() is None
+    assert again.step == 44
+
+
+def test_a_stopped_run_leaves_a_verified_checkpoint(
+    tiny_acgan: ACGANConfig, make_trainer: Make, tmp_path: Path
+) -> None:
+    trainer = make_trainer(tmp_path, tiny_acgan, quiet(StopAt(5)))
+    assert trainer.train() == "terminated"
+    assert trainer.outputs.checkpoints.latest().step == trainer.step == 5

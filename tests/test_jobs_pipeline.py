@@ -1,0 +1,116 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gan import recipes
+from gan.config import ACGANConfig, ConfigError
+from jobs import pipeline
+from jobs.pipeline import Comparison, plan, prepare, stages
+from jobs.run import Run, RunError
+
+
+def names(run: Run) -> list[tuple[str, str, list[str]]]:
+    return [
+        (s.run.path.name, s.name, [f"{a.run.path.name}/{a.name}" for a in s.after])
+        for s in stages(run)
+    ]
+
+
+def test_demo_is_two_trainings_side_by_side_then_the_rest(tmp_path: Path) -> None:
+    run = prepare("demo", pipeline.demo(), tmp_path / "demo", threads=2)
+    everything = ["classifier/train", "gan/train", "gan/sample"]
+    assert names(run) == [
+        ("classifier", "train", []),
+        ("gan", "train", []),
+        ("gan", "sample", ["gan/train"]),
+        ("demo", "evaluate", everything),
+        ("demo", "visualize", ["classifier/train", "gan/train"]),
+        ("demo", "report", [*everything, "demo/evaluate", "demo/visualize"]),
+    ]
+
+
+def test_single_runs_have_the_stages_that_make_sense(
+    tmp_path: Path, tiny_acgan: ACGANConfig
+) -> None:
+    gan = prepare("acgan-digits", tiny_acgan, tmp_path / "g", threads=1)
+    assert [name for _, name, _ in names(gan)] == ["train", "sample", "report"]
+    classifier = prepare("classifier-digits", recipes.classifier_digits(), tmp_path / "c", 1)
+    assert [name for _, name, _ in names(classifier)] == ["train", "report"]
+
+
+def test_threads_are_shared_by_what_trains_side_by_side(tmp_path: Path) -> None:
+    for total, expected in ((1, (1, 1)), (2, (1, 2)), (16, (4, 12))):
+        run = prepare("demo", pipeline.demo(), tmp_path / str(total), total)
+        threads = tuple(member.settings()["threads"] for member in run.members().values())
+        assert threads == expected
+
+
+def test_pipeline_seed_reaches_both(tmp_path: Path) -> None:
+    chosen = Comparison(recipes.classifier_digits(), recipes.acgan_digits(), seed=9)
+    run = prepare("demo", chosen, tmp_path / "demo", 2)
+    assert [member.config().seed for member in run.members().values()] == [9, 9]
+
+
+def test_unknown_name_lists_all(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"'acgna'; allowed: classifier, acgan, .* demo"):
+        plan("acgna")
+
+
+def test_total_steps_are_known_before_anything_runs(
+    tmp_path: Path, tiny_acgan: ACGANConfig
+) -> None:
+    run = prepare("acgan-digits", tiny_acgan, tmp_path / "run", 1)
+    assert run.settings()["total_steps"] == 2 * 22
+
+
+def test_another_config_lists_the_differing_fields(
+    tmp_path: Path, tiny_acgan: ACGANConfig
+) -> None:
+    prepare("acgan-digits", tiny_acgan, tmp_path / "run", 1)
+    before = (tmp_path / "run" / "config.json").read_bytes()
+    other = replace(tiny_acgan, seed=5, model=replace(tiny_acgan.model, width=7))
+    with pytest.raises(RunError) as caught:
+        prepare("acgan-digits", other, tmp_path / "run", 1)
+    assert "seed: the run has 0, given was 5" in str(caught.value)
+    assert "model.width: the run has 4, given was 7" in str(caught.value)
+    assert (tmp_path / "run" / "config.json").read_bytes() == before
+    with pytest.raises(RunError, match="variant: the run has 'acgan', given was 'classifier'"):
+        prepare("classifier-digits", recipes.classifier_digits(), tmp_path / "run", 1)
+    with pytest.raises(RunError, match="was made by 'acgan-digits', given was 'demo'"):
+        prepare("demo", pipeline.demo(), tmp_path / "run", 2)
+
+
+def test_settings_that_change_no_result_may_change(
+    tmp_path: Path, tiny_acgan: ACGANConfig
+) -> None:
+    run = prepare("acgan-digits", tiny_acgan, tmp_path / "run", 1)
+    quieter = replace(tiny_acgan, train=replace(tiny_acgan.train, log_every=500))
+    prepare("acgan-digits", quieter, tmp_path / "run", 1)
+    assert run.config().train.log_every == 500
+
+
+def test_a_strangers_folder_is_left_alone(tmp_path: Path, tiny_acgan: ACGANConfig) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("precious")
+    (tmp_path / "file").write_text("precious")
+    for name in ("mine", "file"):
+        with pytest.raises(RunError, match="is not a run's folder"):
+            prepare("acgan-digits", tiny_acgan, tmp_path / name, 1)
+    assert len(list((tmp_path / "mine").iterdir())) == 1
+
+
+def test_a_start_that_was_cut_off_is_gone_on_with(tmp_path: Path) -> None:
+    prepare("demo", pipeline.demo(), tmp_path / "demo", 2)
+    (tmp_path / "demo" / "config.json").unlink()  # killed between the members and the whole
+    assert prepare("demo", pipeline.demo(), tmp_path / "demo", 2).exists
+
+
+def test_batch_and_latent_must_fit_the_data(tmp_path: Path, tiny_acgan: ACGANConfig) -> None:
+    large = replace(tiny_acgan, train=replace(tiny_acgan.train, batch_size=5000))
+    with pytest.raises(ConfigError, match="batch_size is 5000; allowed: 1 to 1438"):
+        prepare("acgan-digits", large, tmp_path / "run", 1)
+    short = replace(tiny_acgan, model=replace(tiny_acgan.model, latent=9))
+    with pytest.raises(ConfigError, match="latent is 9; allowed: 10 or more"):
+        prepare("acgan-digits", short, tmp_path / "run", 1)
+    assert not (tmp_path / "run").exists()

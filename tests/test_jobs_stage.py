@@ -1,0 +1,79 @@
+import errno
+import os
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from checkpoints import CheckpointError
+from jobs import records
+from jobs.records import Cause
+from jobs.run import Run
+from jobs.stage import Context, Result, StageJob, Stopped, cause_of
+from jobs.train import Train
+
+
+@dataclass(frozen=True)
+class Job(StageJob):
+    """A stage whose work is given."""
+
+    stage = "work"
+    error: BaseException | None = None
+
+    def work(self, context: Context) -> Result:
+        if self.error:
+            raise self.error
+        (context.run.path / "out").write_text("made")
+        return Result([context.run.path / "out"], {"answer": 42})
+
+
+def test_finished_work_is_recorded_and_not_done_twice(tmp_path: Path) -> None:
+    assert Job(tmp_path)() == "finished"
+    assert records.require(Run(tmp_path), "work")["result"] == {"answer": 42}
+    (tmp_path / "out").unlink()
+    assert Job(tmp_path)() == "finished"
+    assert records.numbers(Run(tmp_path), "work") == [1]
+
+
+def test_stop_is_a_cause_not_an_error(tmp_path: Path) -> None:
+    assert Job(tmp_path, Stopped("time limit"))() == "time limit"
+    assert records.latest(Run(tmp_path), "work")["cause"] == "time limit"
+    assert records.completion(Run(tmp_path), "work") is None
+
+
+def test_stop_of_a_cancelled_run_is_a_cancellation(tmp_path: Path) -> None:
+    Run(tmp_path).cancel_file.write_text("{}")
+    assert Job(tmp_path, Stopped("terminated"))() == "cancelled"
+
+
+def test_crash_leaves_its_traceback(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ZeroDivisionError):
+        Job(tmp_path, ZeroDivisionError("by nought"))()
+    record = records.latest(Run(tmp_path), "work")
+    assert (record["cause"], record["error"]) == ("crashed", "by nought")
+    assert "ZeroDivisionError" in record["traceback"]
+    assert "work ended: crashed: by nought" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), Cause.DISK_FULL),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), Cause.DISK_FULL),
+        (OSError(errno.EIO, "Input/output error"), Cause.CRASHED),
+        (MemoryError(), Cause.OUT_OF_MEMORY),
+        (RuntimeError("CUDA out of memory."), Cause.OUT_OF_MEMORY),
+        (CheckpointError("bad"), Cause.REFUSED),
+        (KeyboardInterrupt(), Cause.INTERRUPTED),
+        (ValueError("bug"), Cause.CRASHED),
+    ],
+)
+def test_errors_have_named_causes(error: BaseException, cause: Cause) -> None:
+    assert cause_of(error) == cause
+
+
+def test_job_is_a_small_pickle_that_holds_a_path(tmp_path: Path) -> None:
+    content = pickle.dumps(Train(tmp_path))
+    assert len(content) < 300 + len(os.fspath(tmp_path))
+    assert pickle.loads(content) == Train(tmp_path)

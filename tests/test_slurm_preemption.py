@@ -1,0 +1,64 @@
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from slurm.preemption import MINUTES, StopRequest, deadline_from_environment
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [
+        (signal.SIGTERM, "terminated"),
+        (signal.SIGINT, "interrupted"),
+        (signal.SIGUSR2, "preempted"),
+    ],
+)
+def test_signal_only_sets_the_flag(number: signal.Signals, reason: str) -> None:
+    before = signal.getsignal(number)
+    with StopRequest().listening() as stop:
+        assert stop.reason() is None
+        os.kill(os.getpid(), number)
+        assert stop.reason() == reason
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.reason() == reason  # the first one counts
+    assert signal.getsignal(number) == before
+
+
+def test_second_interrupt_hurries_but_a_doubled_one_does_not() -> None:
+    with StopRequest().listening() as stop:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)  # one Ctrl-C may arrive twice
+        stop._received -= 2
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_deadline_is_kept_by_a_margin_from_save_times() -> None:
+    stop = StopRequest(deadline=time.monotonic() + 20)
+    assert stop.reason() is None
+    assert stop.reason(save_s=4) is None
+    assert stop.reason(save_s=15) == "time limit"
+    assert StopRequest(deadline=time.monotonic() + 4).reason() == "time limit"
+
+
+def test_outside_the_main_thread_only_the_deadline_counts() -> None:
+    reasons = []
+
+    def work() -> None:
+        with StopRequest(deadline=time.monotonic()).listening() as stop:
+            reasons.append(stop.reason())
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert reasons == ["time limit"]
+
+
+def test_launcher_hands_the_limit_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(MINUTES, raising=False)
+    assert deadline_from_environment() is None
+    monkeypatch.setenv(MINUTES, "2")
+    assert deadline_from_environment() == pytest.approx(time.monotonic() + 120, abs=1)
