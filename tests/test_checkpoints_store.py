@@ -85,7 +85,7 @@ def test_a_damaged_step_is_replaced_when_reached_again(store: Store) -> None:
 def test_all_damaged_is_an_error_not_a_new_start(store: Store) -> None:
     for step in store.steps():
         flip_a_bit(store.path(step) / "state.pt")
-    with pytest.raises(CheckpointError, match="none of the 3 checkpoints .* is good"):
+    with pytest.raises(CheckpointError, match=r"none of the 3 checkpoints .* is good"):
         store.latest()
 
 

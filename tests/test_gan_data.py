@@ -124,7 +124,9 @@ def test_cifar10_is_read_through_torchvision(small_cifar10: Path) -> None:
 
 
 def test_absent_cifar10_tells_the_remedy(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"data_batch_1 is missing\); give the folder .* --data.root"):
+    with pytest.raises(
+        DataError, match=r"data_batch_1 is missing\); give the folder .* --data.root"
+    ):
         data.inspect(DataConfig(name="cifar10", root=str(tmp_path)))
 
 

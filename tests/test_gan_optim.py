@@ -34,9 +34,7 @@ def steps_of(optimizer: torch.optim.Optimizer) -> set[float]:
     return {float(state["step"]) for state in optimizer.state.values()}
 
 
-@pytest.mark.parametrize(
-    ("beta", "step"), [(0.0, 1), (0.5, 54), (0.9, 356), (0.999, 37_412)]
-)
+@pytest.mark.parametrize(("beta", "step"), [(0.0, 1), (0.5, 54), (0.9, 356), (0.999, 37_412)])
 def test_saturation_is_where_the_correction_becomes_one(beta: float, step: int) -> None:
     assert saturation_step(beta) == step
     assert 1 - beta**step == 1
@@ -100,7 +98,7 @@ class BadLibraryBeta(float):
 
     def __pow__(self, exponent: float, modulus: None = None) -> float:
         power = float.__pow__(self, float(exponent))
-        if 0 < self and power < sys.float_info.min:
+        if self > 0 and power < sys.float_info.min:
             raise OverflowError(34, "Numerical result out of range")
         return power
 

@@ -13,7 +13,9 @@ def test_draws_are_a_function_of_seed_stream_and_step() -> None:
 
 
 def test_no_two_seeds_streams_or_steps_draw_alike() -> None:
-    keys = [(seed, stream, step) for seed in (0, 1, 1 << 33) for stream in Stream for step in range(20)]
+    keys = [
+        (seed, stream, step) for seed in (0, 1, 1 << 33) for stream in Stream for step in range(20)
+    ]
     drawn = {rng.generator(*key).bytes(16) for key in keys}
     assert len(drawn) == len(keys)
 

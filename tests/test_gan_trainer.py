@@ -111,7 +111,9 @@ def test_saving_more_often_changes_nothing(
     tiny_acgan: ACGANConfig, make_trainer: Make, tmp_path: Path
 ) -> None:
     often = replace(tiny_acgan, train=replace(tiny_acgan.train, checkpoint_minutes=1e-9))
-    trainers = [make_trainer(tmp_path / n, c, quiet()) for n, c in (("a", tiny_acgan), ("b", often))]
+    trainers = [
+        make_trainer(tmp_path / n, c, quiet()) for n, c in (("a", tiny_acgan), ("b", often))
+    ]
     for trainer in trainers:
         trainer.train()
     assert_same_end(*trainers, (tmp_path / "a", tmp_path / "b"))

@@ -25,7 +25,9 @@ def test_perturbation_moves_every_pixel_by_epsilon_towards_the_target() -> None:
     torch.testing.assert_close(moved[moving], torch.full_like(moved[moving], 4 / 255))
     assert not moved[~moving].any()
     target = (labels + 1) % 10
-    log_p = [critic(x)[1].log_softmax(1)[torch.arange(20), target] for x in (images, result.altered)]
+    log_p = [
+        critic(x)[1].log_softmax(1)[torch.arange(20), target] for x in (images, result.altered)
+    ]
     assert (log_p[1] > log_p[0]).float().mean() >= 0.9  # a first-order step: nearly all gain
     assert 0 <= result.hit_rate <= 1
     assert not images.requires_grad

@@ -43,7 +43,9 @@ def wait_for_step(run: Run, step: int, timeout_s: float = 90) -> dict[str, objec
         except (OSError, ValueError, TypeError):
             pass
         time.sleep(0.02)
-    raise TimeoutError(f"step {step} not reached: {(run.path.parent.parent / 'out.log').read_text()}")
+    raise TimeoutError(
+        f"step {step} not reached: {(run.path.parent.parent / 'out.log').read_text()}"
+    )
 
 
 def kill_everything(process: subprocess.Popen[bytes]) -> None:
@@ -84,9 +86,10 @@ def test_a_run_leaves_all_that_it_promises(undisturbed: Run, ganymede: Ganymede)
     done = ganymede("status", "run", "--json", "--runs", str(path.parent))
     rows = json.loads(done.stdout)
     assert [row["stage"] for row in rows] == ["train", "sample", "report"]
-    needed = "run path recipe stage state step total_steps cause attempts job_id".split()
+    needed = {"run", "path", "recipe", "stage", "state", "step", "total_steps", "cause"}
+    needed |= {"attempts", "job_id"}
     for row in rows:
-        assert row.keys() >= set(needed)
+        assert row.keys() >= needed
         assert (row["run"], row["state"], row["attempts"]) == ("run", "finished", 1)
     assert rows[0]["step"] == rows[0]["total_steps"] == 12 * 22
 

@@ -64,9 +64,7 @@ def test_total_steps_are_known_before_anything_runs(
     assert run.settings()["total_steps"] == 2 * 22
 
 
-def test_another_config_lists_the_differing_fields(
-    tmp_path: Path, tiny_acgan: ACGANConfig
-) -> None:
+def test_another_config_lists_the_differing_fields(tmp_path: Path, tiny_acgan: ACGANConfig) -> None:
     prepare("acgan-digits", tiny_acgan, tmp_path / "run", 1)
     before = (tmp_path / "run" / "config.json").read_bytes()
     other = replace(tiny_acgan, seed=5, model=replace(tiny_acgan.model, width=7))
@@ -81,9 +79,7 @@ def test_another_config_lists_the_differing_fields(
         prepare("demo", pipeline.demo(), tmp_path / "run", 2)
 
 
-def test_settings_that_change_no_result_may_change(
-    tmp_path: Path, tiny_acgan: ACGANConfig
-) -> None:
+def test_settings_that_change_no_result_may_change(tmp_path: Path, tiny_acgan: ACGANConfig) -> None:
     run = prepare("acgan-digits", tiny_acgan, tmp_path / "run", 1)
     quieter = replace(tiny_acgan, train=replace(tiny_acgan.train, log_every=500))
     prepare("acgan-digits", quieter, tmp_path / "run", 1)

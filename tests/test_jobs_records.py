@@ -77,7 +77,7 @@ def test_end_is_recorded_on_a_full_disk(small_disk: Path) -> None:
 
 
 def test_completion_is_verified_by_who_needs_it(run: Run) -> None:
-    with pytest.raises(Unfinished, match="stage train of .* is not finished"):
+    with pytest.raises(Unfinished, match=r"stage train of .* is not finished"):
         records.require(run, "train")
     attempt = Attempt.begin(run, "train")
     output = run.path / "weights.bin"

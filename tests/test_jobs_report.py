@@ -28,7 +28,7 @@ FLAGS = [
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("demo")
     command = [sys.executable, "-m", "jobs.cli", "run", "demo", *FLAGS]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return Run(folder / "runs" / "demo")
 

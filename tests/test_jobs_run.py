@@ -54,5 +54,5 @@ def test_unusable_config_files_are_named(run: Run, content: str, message: str) -
 def test_invalid_values_in_the_file_are_named(run: Run) -> None:
     text = run.config_file.read_text().replace('"width": 4', '"width": 0')
     run.config_file.write_text(text)
-    with pytest.raises(RunError, match="model.width is 0; allowed: 1 or more"):
+    with pytest.raises(RunError, match=r"model\.width is 0; allowed: 1 or more"):
         run.config()
