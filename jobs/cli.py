@@ -1,12 +1,12 @@
 """The command line: `ganymede VERB ...`."""
 
 import json
-import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -14,6 +14,9 @@ from checkpoints import CheckpointError
 from gan.config import ConfigError
 from gan.data import DataError
 from jobs.run import Run, RunError, check_name, find, list_runs
+
+if TYPE_CHECKING:
+    from jobs.local import Options
 
 _REFUSED = 2
 _PROG = "ganymede"
@@ -34,26 +37,25 @@ class Launch(Place):
 
     on: Literal["local"] = "local"
     """where the jobs run"""
-    threads: int = 0
-    """threads of each job; 0: as many as this process may use"""
     minutes: float | None = None
     """time limit of each job: it saves and stops in time, and the same command goes on"""
 
     def __post_init__(self) -> None:
-        if self.threads < 0:
-            raise ConfigError(f"threads is {self.threads}; allowed: 0 or more")
         if self.minutes is not None and self.minutes <= 0:
             raise ConfigError(f"minutes is {self.minutes}; allowed: above 0")
-
-    @property
-    def thread_count(self) -> int:
-        return self.threads or len(os.sched_getaffinity(0))
 
 
 @dataclass(frozen=True)
 class New(Launch):
     name: str | None = None
     """name of the run, and of its folder; the recipe's name if left out"""
+    threads: int = 0
+    """threads to use; 0: as the run had them, and all that this process may use for a new one"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.threads < 0:
+            raise ConfigError(f"threads is {self.threads}; allowed: 0 or more")
 
 
 @dataclass(frozen=True)
@@ -103,15 +105,24 @@ def list_recipes(arguments: Sequence[str]) -> int:
 def run_recipe(arguments: Sequence[str]) -> int:
     """start a recipe or pipeline, or go on with it where it stopped: run NAME [overrides]"""
     from jobs import pipeline
-    from jobs.local import LocalLauncher
+    from jobs.local import Options
 
     if not arguments or arguments[0].startswith("-"):
         raise RunError(f"run needs a recipe or pipeline first: {_PROG} run NAME [overrides]")
     recipe = arguments[0]
     chosen, launch = _parse_run(recipe, pipeline.plan(recipe), arguments[1:])
     path = launch.runs / check_name(launch.name or recipe)
-    run = pipeline.prepare(recipe, chosen, path, launch.thread_count)
-    return LocalLauncher(run, launch.runs, _local_options(launch)).follow()
+    run = pipeline.prepare(recipe, chosen, path, launch.threads)
+    return _follow(run, launch, Options(launch.minutes))
+
+
+def _follow(run: Run, launch: Launch, options: "Options") -> int:
+    from jobs.local import LocalLauncher
+
+    status = LocalLauncher(run, launch.runs, options).follow()
+    if status == 0:
+        print(f"report: {run.report_file}")
+    return status
 
 
 def _parse_run(recipe: str, default: Any, arguments: Sequence[str]) -> tuple[Any, New]:
@@ -133,19 +144,13 @@ def _parse_run(recipe: str, default: Any, arguments: Sequence[str]) -> tuple[Any
     return parsed.settings, parsed.launch
 
 
-def _local_options(launch: Launch) -> Any:
-    from jobs.local import Options
-
-    return Options(launch.minutes, isinstance(launch, Resume) and launch.take_over)
-
-
 def resume(arguments: Sequence[str]) -> int:
     """go on with a run, whatever stopped it"""
-    from jobs.local import LocalLauncher
+    from jobs.local import Options
 
-    options = tyro.cli(Resume, args=arguments, prog=f"{_PROG} resume")
-    run = find(options.run, options.runs)
-    return LocalLauncher(run, options.runs, _local_options(options)).follow()
+    launch = tyro.cli(Resume, args=arguments, prog=f"{_PROG} resume")
+    run = find(launch.run, launch.runs)
+    return _follow(run, launch, Options(launch.minutes, launch.take_over))
 
 
 def show_status(arguments: Sequence[str]) -> int:
@@ -154,7 +159,12 @@ def show_status(arguments: Sequence[str]) -> int:
 
     options = tyro.cli(Status, args=arguments, prog=f"{_PROG} status")
     chosen = [find(options.run, options.runs)] if options.run else list_runs(options.runs)
-    rows = [row for run in chosen for row in run_status(run, options.runs)]
+    rows = []
+    for run in chosen:
+        try:
+            rows += run_status(run, options.runs)
+        except RunError as error:  # one unreadable run must not hide the others
+            print(f"{_PROG}: {error}", file=sys.stderr)
     if options.json:
         print(json.dumps([row.as_json() for row in rows], indent=2))
     elif rows:
@@ -262,6 +272,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (RunError, ConfigError, DataError, CheckpointError) as error:
         print(f"{_PROG}: {error}", file=sys.stderr)
         return _REFUSED
+    except KeyboardInterrupt:
+        print(f"{_PROG}: interrupted; what was saved before stays", file=sys.stderr)
+        return 128 + signal.SIGINT
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from jobs.status import StageStatus
+from jobs.train import time_left
 
 _SUBMITIT = "submitit "  # its own log lines begin so
 
@@ -32,15 +33,6 @@ class Display(Protocol):
 def make_display() -> contextlib.AbstractContextManager[Display]:
     """Bars if standard output is a terminal, else lines."""
     return _bars() if sys.stdout.isatty() else contextlib.nullcontext(Lines())
-
-
-def time_left(progress: dict[str, Any]) -> str:
-    """Minutes and seconds to the last step at the present rate, as m:ss; '' while unknown."""
-    rate = progress["steps_per_second"]
-    if not rate:
-        return ""
-    seconds = round((progress["total_steps"] - progress["step"]) / rate)
-    return f"{seconds // 60}:{seconds % 60:02d} left"
 
 
 def describe_end(row: StageStatus) -> str:

@@ -64,8 +64,9 @@ class LocalLauncher:
         0: all finished; 1: something failed or was cancelled; 2: something refused its input;
         128 + signal: told to stop, and everything was saved.
         """
-        self.run.cancel_file.unlink(missing_ok=True)
         graph = stages(self.run)
+        for stage in graph:
+            stage.run.cancel_file.unlink(missing_ok=True)
         with StopRequest().listening() as stop, make_display() as display:
             while True:
                 stopping = stop.reason() is not None or self.run.cancel_file.exists()
@@ -75,8 +76,9 @@ class LocalLauncher:
                 if not any(self._is_active(i, row) for i, row in enumerate(current)):
                     break
                 time.sleep(_POLL_S)
-            for row in current:
+            for place, row in enumerate(current):
                 display.stage_ended(row)
+                self._tell_if_it_never_began(place, row, display)
         return self._exit_status(current, stop)
 
     def _advance(
@@ -105,6 +107,15 @@ class LocalLauncher:
         begun = row.attempts > launched.attempts_before or launched.job is None
         progress = status.read_progress(launched.stage.run, row.stage) if begun else None
         display.stage(row, active, log, progress)
+
+    def _tell_if_it_never_began(
+        self, place: int, row: status.StageStatus, display: Display
+    ) -> None:
+        launched = self._launched.get(place)
+        if launched is None or launched.job is None or row.state == "finished":
+            return
+        if row.attempts == launched.attempts_before:
+            display.note(f"{row.stage}: its job ended early; see {launched.job.paths.stdout}")
 
     def _is_active(self, place: int, row: status.StageStatus) -> bool:
         return place in self._launched and self._launched[place].is_active(row)

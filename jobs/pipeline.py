@@ -1,5 +1,6 @@
 """Which job follows which, and what `run NAME` sets up."""
 
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -69,23 +70,24 @@ def stages(run: Run) -> list[Stage]:
     members = run.members()
     training, sampling = [], []
     for member in members.values():
-        train = Stage(member, Train(member.path))
+        train = Stage(member, Train(member.path.resolve()))
         training.append(train)
         if isinstance(member.config(), ACGANConfig):
-            sampling.append(Stage(member, Sample(member.path), (train,)))
-    graph = training + sampling
+            sampling.append(Stage(member, Sample(member.path.resolve()), (train,)))
+    graph, path = training + sampling, run.path.resolve()
     if "" not in members:
-        evaluate = Stage(run, Evaluate(run.path), tuple(graph))
-        visualize = Stage(run, Visualize(run.path), tuple(training))
+        evaluate = Stage(run, Evaluate(path), tuple(graph))
+        visualize = Stage(run, Visualize(path), tuple(training))
         graph += [evaluate, visualize]
-    return [*graph, Stage(run, Report(run.path), tuple(graph))]
+    return [*graph, Stage(run, Report(path), tuple(graph))]
 
 
 def prepare(name: str, chosen: Plan, path: Path, threads: int) -> Run:
     """Check everything, then create the run's folder, or find the one that is there.
 
-    Raises ConfigError, DataError, or RunError for a folder made by another config; nothing is
-    written then.
+    `threads` is how many to use, 0 for those that the run had, or all there are. Raises
+    ConfigError, DataError, or RunError for a folder made by another config, and has then written
+    nothing.
     """
     run = Run(path)
     members = chosen.members() if isinstance(chosen, Comparison) else {"": chosen}
@@ -97,19 +99,34 @@ def prepare(name: str, chosen: Plan, path: Path, threads: int) -> Run:
     for member, config in members.items():
         steps = data.steps_per_pass(config, infos[member]) * config.train.passes_per_epoch
         recipe = f"{name}/{member}" if member else name
-        share = threads if not member else _share(config, threads)
-        Run(path / member).write(recipe, config, steps * config.train.epochs, share)
+        folder = Run(path / member)
+        share = _threads(folder, config, threads, alone=not member)
+        folder.write(recipe, _rooted(config), steps * config.train.epochs, share)
     if isinstance(chosen, Comparison):
         run.write_pipeline(name, list(members))
     return run
 
 
-def _share(config: RunConfig, threads: int) -> int:
-    """Threads of one of two networks that train side by side.
+def _rooted(config: RunConfig) -> RunConfig:
+    """With the data's folder as an absolute path, so that a job finds it from anywhere."""
+    root = Path(config.data.root)
+    if not root.exists():
+        return config
+    return replace(config, data=replace(config.data, root=str(root.resolve())))
 
-    The lighter classifier gets a quarter. On two cores that is one thread, and two for the GAN:
-    measured there, two each slow both down tenfold, and one each wastes a core in the end.
+
+def _threads(run: Run, config: RunConfig, threads: int, alone: bool) -> int:
+    """Threads of one network; the bits of its result depend on them, so a run keeps its own.
+
+    Of two that train side by side, the lighter classifier gets a quarter. On two cores that is one
+    thread, and two for the GAN: measured there, two each slow both down tenfold, and one each
+    leaves a core idle in the end.
     """
+    if not threads and run.exists:
+        return int(run.settings()["threads"])
+    threads = threads or len(os.sched_getaffinity(0))
+    if alone:
+        return threads
     quarter = threads // 4
     return max(1, quarter) if isinstance(config, ClassifierConfig) else threads - quarter
 

@@ -1,10 +1,16 @@
 """The job that trains one network or one pair."""
 
+import time
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jobs.run import Run
 from jobs.stage import Context, Result, StageJob, Stopped, save_progress
+
+if TYPE_CHECKING:
+    from gan.trainer import Progress
+
+_LINE_EVERY_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -26,11 +32,7 @@ class Train(StageJob):
             scalars=run.scalars,
             figures=run.figures,
         )
-        hooks = trainer.Hooks(
-            stop=context.stop.reason,
-            report=lambda progress: save_progress(run, self.stage, asdict(progress)),
-            say=context.say,
-        )
+        hooks = trainer.Hooks(context.stop.reason, report=ProgressTeller(context), say=context.say)
         loop = trainer.Trainer(
             config, images, variants.build(config, images.info, device), outputs, hooks
         )
@@ -40,6 +42,32 @@ class Train(StageJob):
             raise Stopped(reason)
         final = outputs.checkpoints.path(loop.step)
         return Result([final / "state.pt", final / "manifest.json"], {"steps": loop.step})
+
+
+class ProgressTeller:
+    """Keeps the progress file up to date, and puts a line into the log once a minute."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self._told = time.monotonic()
+
+    def __call__(self, progress: "Progress") -> None:
+        values = asdict(progress)
+        save_progress(self.context.run, Train.stage, values)
+        if time.monotonic() - self._told > _LINE_EVERY_S:
+            self._told = time.monotonic()
+            rate = f"{progress.steps_per_second:.1f} steps/s"
+            step = f"step {progress.step}/{progress.total_steps}"
+            self.context.say(f"{progress.phase}  {step}  {rate}  {time_left(values)}")
+
+
+def time_left(progress: dict[str, Any]) -> str:
+    """Minutes and seconds to the last step at the present rate, as m:ss; '' while unknown."""
+    rate = progress["steps_per_second"]
+    if not rate:
+        return ""
+    seconds = round((progress["total_steps"] - progress["step"]) / rate)
+    return f"{seconds // 60}:{seconds % 60:02d} left"
 
 
 def provenance(run: Run) -> dict[str, str | int]:

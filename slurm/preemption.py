@@ -9,12 +9,13 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2, signal.SIGHUP)
 MINUTES = "GANYMEDE_MINUTES"  # environment variable: how long a job may take
 _REASONS = {
     signal.SIGTERM: "terminated",
     signal.SIGINT: "interrupted",
     signal.SIGUSR2: "preempted",
+    signal.SIGHUP: "terminated",  # the terminal was closed
 }
 # A terminal or a scheduler may deliver one request twice, to the process and through its parent.
 _SAME_REQUEST_S = 1.0
@@ -61,12 +62,17 @@ class StopRequest:
         """
         previous: dict[signal.Signals, Any] = {}
         if threading.current_thread() is threading.main_thread():
-            previous = {number: signal.signal(number, self.handle) for number in SIGNALS}
+            previous = {n: signal.signal(n, self.handle) for n in SIGNALS if not _is_shielded(n)}
         try:
             yield self
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+
+
+def _is_shielded(number: signal.Signals) -> bool:
+    """Whether the process was started under nohup."""
+    return number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN
 
 
 def deadline_from_environment() -> float | None:

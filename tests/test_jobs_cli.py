@@ -95,7 +95,7 @@ def test_bad_names_and_places(refused: Callable[..., str]) -> None:
 
 def test_impossible_limits(refused: Callable[..., str]) -> None:
     assert "minutes is 0.0; allowed: above 0" in refused("run", "acgan-digits", "--minutes", "0")
-    assert "threads is -1; allowed" in refused("resume", "x", "--threads", "-1")
+    assert "threads is -1; allowed" in refused("run", "acgan-digits", "--threads", "-1")
 
 
 def test_list_names_everything(capsys: pytest.CaptureFixture[str]) -> None:

@@ -46,6 +46,22 @@ def test_threads_are_shared_by_what_trains_side_by_side(tmp_path: Path) -> None:
         assert threads == expected
 
 
+def test_a_run_keeps_its_threads_unless_told(tmp_path: Path, tiny_acgan: ACGANConfig) -> None:
+    for given, kept in ((3, 3), (0, 3), (5, 5)):
+        run = prepare("acgan-digits", tiny_acgan, tmp_path / "run", given)
+        assert run.settings()["threads"] == kept
+
+
+def test_data_is_found_from_anywhere(
+    tmp_path: Path, tiny_acgan: ACGANConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    run = prepare("acgan-digits", tiny_acgan, Path("runs/run"), 1)
+    assert run.config().data.root == str(tmp_path / "data")
+    assert all(stage.job.path.is_absolute() for stage in stages(run))
+
+
 def test_pipeline_seed_reaches_both(tmp_path: Path) -> None:
     chosen = Comparison(recipes.classifier_digits(), recipes.acgan_digits(), seed=9)
     run = prepare("demo", chosen, tmp_path / "demo", 2)

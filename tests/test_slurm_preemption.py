@@ -14,6 +14,7 @@ from slurm.preemption import MINUTES, StopRequest, deadline_from_environment
         (signal.SIGTERM, "terminated"),
         (signal.SIGINT, "interrupted"),
         (signal.SIGUSR2, "preempted"),
+        (signal.SIGHUP, "terminated"),
     ],
 )
 def test_signal_only_sets_the_flag(number: signal.Signals, reason: str) -> None:
@@ -34,6 +35,16 @@ def test_second_interrupt_hurries_but_a_doubled_one_does_not() -> None:
         stop._received -= 2
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
+
+
+def test_nohup_is_respected() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with StopRequest().listening() as stop:
+            signal.raise_signal(signal.SIGHUP)
+            assert stop.reason() is None
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_deadline_is_kept_by_a_margin_from_save_times() -> None:

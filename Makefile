@@ -1,0 +1,32 @@
+# Each target sets up what it needs: a virtual environment in .venv, by plain pip.
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/ready
+
+.PHONY: demo test lint campaign overhead clean
+
+demo: $(READY)  ## train, sample, measure, draw and report, on the digits inside scikit-learn
+	$(BIN)/ganymede run demo
+
+test: $(READY)  ## all tests
+	$(BIN)/python -m pytest --numprocesses auto --quiet
+
+lint: $(READY)  ## format, style and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+campaign: $(READY)  ## the long form of exact resume: killed 20 times, stopped 5 times
+	$(BIN)/python -m benchmarks.kills
+
+overhead: $(READY)  ## what the suite adds to a bare update
+	$(BIN)/python -m benchmarks.overhead
+
+$(READY): setup.cfg pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $(READY)
+
+clean:  ## remove what the targets made, runs excepted
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache *.egg-info
