@@ -271,7 +271,7 @@ class Trainer:
 
     def _say_epoch(self, values: dict[str, float]) -> None:
         progress = self.progress("training")
-        figures = "  ".join(f"{name} {value:.3f}" for name, value in values.items())
+        figures = "  ".join(f"{n.removeprefix('train/')} {v:.3f}" for n, v in values.items())
         self.hooks.say(
             f"epoch {progress.epoch}/{progress.epochs}  step {self.step}/{self.total_steps}  "
             f"{progress.steps_per_second:.1f} steps/s  {figures}"

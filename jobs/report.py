@@ -117,19 +117,30 @@ def _figures(run: Run) -> list[Row]:
             f"lowest for class {weakest[0]}: {_percent(weakest[1])}",
         ),
     ]
-    titles = {
-        "generated": "generated against real",
-        "floor": "the floor: held-out real against real",
+    return rows + _distance_rows(f, judge)
+
+
+def _distance_rows(f: dict[str, Any], judge: str) -> list[Row]:
+    """Generated against real, and beside it the floor: real against real, at the same size."""
+    against = {
+        "generated": ("generated", "generated images; not comparable with Inception FID"),
+        "floor": (
+            "held-out real, the floor",
+            "held-out real images; the classifier was trained on the former and not on these, so "
+            "that generated images may come out closer",
+        ),
     }
-    for key, title in titles.items():
+    rows = []
+    for key, (title, what) in against.items():
         d = f[f"{key}_distance"]
         how = (
-            f"{d['first_count']} training images against {d['second_count']}, on the features "
-            f"before the last layer of classifier {judge}; not comparable with Inception FID"
+            f"on the features before the last layer of classifier {judge}: {d['first_count']} "
+            f"training images against {d['second_count']} {what}"
         )
-        rows.append(Row(f"Frechet distance, {title}", f"{d['frechet']:.3f}", how))
-        kernel = f"{d['kernel']:.4f} ± {d['kernel_spread']:.4f}"
-        rows.append(Row(f"Kernel distance, {title}", kernel, f"{how}; mean over 100 subsets"))
+        kernel = f"{d['kernel']:.2f} ± {d['kernel_spread']:.2f}"
+        over = "cubic kernel, unbiased: may fall below 0; mean ± deviation over 100 subsets,"
+        rows.append(Row(f"Frechet distance: {title}", f"{d['frechet']:.3f}", how))
+        rows.append(Row(f"Kernel distance: {title}", kernel, f"{over} {how}"))
     return rows
 
 

@@ -61,7 +61,11 @@ def _draw(
         features = maximisation.maximise_features(critic, layer, mean, rule)
         pictures[f"max-{layer}"] = (features[:_SHOWN], 10)
     shares = {k: v for k, v in vars(attack).items() if isinstance(v, float)}
-    context.say(f"{model.run.path.name}: {shares}")
+    context.say(
+        f"{model.run.path.name}: accuracy {attack.accuracy_before:.3f}, perturbed "
+        f"{attack.accuracy_after:.3f}, target hit {attack.hit_rate:.3f}, "
+        f"random signs {attack.control_accuracy:.3f}"
+    )
     facts = {"epsilon": perturbation.DEFAULT_EPSILON, "images": len(labels), "layers": chosen}
     return pictures, shares | facts | {"ascent": asdict(rule)}
 
