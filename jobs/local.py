@@ -142,7 +142,8 @@ class LocalLauncher:
             now = time.monotonic()
             if now - launched.signalled > _SIGNAL_AGAIN_S:
                 if not launched.signalled and launched.job and not launched.job.done():
-                    display.note(f"{launched.stage.name}: asked to save and stop")
+                    name = f"{launched.stage.run.path.name} {launched.stage.name}"
+                    display.note(f"{name}: asked to save and stop")
                 launched.signalled = now
                 signal_attempt(launched.stage)
 
