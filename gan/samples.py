@@ -52,11 +52,23 @@ class SampleStore:
         return self.snapshots / f"step-{step:08d}.h5"
 
     def add(self, step: int, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> None:
-        """Commit one snapshot, images (N, H, W, C) uint8 with labels (N,), and show it."""
+        """Commit one snapshot, images (N, H, W, C) uint8 with labels (N,), and show it.
+
+        A finished run that is trained again from an earlier checkpoint finds its snapshots packed:
+        they are taken apart first, so that none is lost.
+        """
+        if self.file.exists() and not self.snapshots.is_dir():
+            self._unpack()
         files.write_bytes(
             self.path(step), pack_bytes(images[None], labels, np.array([step]), self.attributes)
         )
         self._write_view()
+
+    def _unpack(self) -> None:
+        packed = read(self.file)
+        for images, step in zip(packed.images, packed.steps, strict=True):
+            snapshot = pack_bytes(images[None], packed.labels, step[None], self.attributes)
+            files.write_bytes(self.path(int(step)), snapshot)
 
     def _write_view(self) -> None:
         """Rewrite `samples.h5` as a virtual data set over the snapshots (paths are relative)."""

@@ -232,10 +232,11 @@ def verify(arguments: Sequence[str]) -> int:
 
 def report(arguments: Sequence[str]) -> int:
     """write a run's report anew, finished or not"""
+    from jobs import records
     from jobs.report import Report
 
     run = tyro.cli(OfRun, args=arguments, prog=f"{_PROG} report").find()
-    run.stage_file(Report.stage).unlink(missing_ok=True)
+    records.withdraw(run, Report.stage)
     Report(run.path)()
     return 0
 

@@ -68,6 +68,7 @@ class LocalLauncher:
         for stage in graph:
             stage.run.cancel_file.unlink(missing_ok=True)
         with StopRequest().listening() as stop, make_display() as display:
+            withdraw_damaged(graph, display)
             while True:
                 stopping = stop.reason() is not None or self.run.cancel_file.exists()
                 if stopping:
@@ -154,6 +155,22 @@ class LocalLauncher:
             return 128 + stop.signal
         refused = any(row.cause == records.Cause.REFUSED for row in current)
         return _EXIT_REFUSED if refused else _EXIT_FAILED
+
+
+def withdraw_damaged(graph: list[Stage], display: Display) -> None:
+    """Have every stage done again whose files are not as it left them, and all that used it.
+
+    Training then goes on from the last good checkpoint and ends in the same bits.
+    """
+    withdrawn: set[int] = set()
+    for stage in graph:
+        record = records.completion(stage.run, stage.name)
+        found = records.problems(stage.run, record) if record else []
+        if found:
+            display.note(f"{stage.run.path.name} {stage.name}: {found[0]}; it is done again")
+        if found or any(id(need) in withdrawn for need in stage.after):
+            withdrawn.add(id(stage))
+            records.withdraw(stage.run, stage.name)
 
 
 def signal_attempt(stage: Stage) -> bool:

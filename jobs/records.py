@@ -179,6 +179,11 @@ def require(run: Run, stage: str) -> dict[str, Any]:
     return record
 
 
+def withdraw(run: Run, stage: str) -> None:
+    """Take a completion record back: the stage will be done again."""
+    run.stage_file(stage).unlink(missing_ok=True)
+
+
 def problems(run: Run, record: dict[str, Any]) -> list[str]:
     """Outputs of a finished stage that are not as they were written, a line each."""
     found = []

@@ -61,6 +61,7 @@ def render(run: Run) -> str:
     import jinja2
 
     members = run.members()
+    rows = _stages(run)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("jobs"), autoescape=True, undefined=jinja2.StrictUndefined
     )
@@ -72,10 +73,35 @@ def render(run: Run) -> str:
         over_time=[p for member in members.values() for p in _over_time(member)],
         curves=[_curves(member) for member in members.values() if member.scalars.is_dir()],
         visual=_visual(run),
-        stages=_stages(run),
+        stages=rows,
+        missing=_missing(run, rows),
         configs={name or run.path.name: flatten(m.config()) for name, m in members.items()},
         numerics=[_numerics(member) for member in members.values()],
     )
+
+
+def _reliable(run: Run, stage: str) -> dict[str, Any] | None:
+    """The completion record of a stage whose files are as it left them."""
+    try:
+        return records.require(run, stage)
+    except records.Unfinished:
+        return None
+
+
+def _missing(run: Run, rows: list[dict[str, Any]]) -> list[str]:
+    """What the page lacks, and why."""
+    unfinished = [
+        f"{r['run']} {r['stage']}: {r['state']}" for r in rows if r["state"] != "finished"
+    ]
+    owners = [run, *run.members().values()]
+    found = {
+        problem: None
+        for owner in owners
+        for stage in ("train", "sample", "evaluate", "visualize")
+        if (record := records.completion(owner, stage))
+        for problem in records.problems(owner, record)
+    }
+    return unfinished + list(found)
 
 
 def _embed(data: bytes, kind: str) -> str:
@@ -92,7 +118,7 @@ def _percent(share: float) -> str:
 
 def _figures(run: Run) -> list[Row]:
     """Measured figures: of the evaluation, or of training where there was none."""
-    record = records.completion(run, "evaluate")
+    record = _reliable(run, "evaluate")
     if record is None:
         return [_last_test_accuracy(m) for m in run.members().values() if m.scalars.is_dir()]
     f = record["result"]
@@ -187,7 +213,7 @@ def _curves(run: Run) -> Picture:
 
 def _visual(run: Run) -> list[dict[str, Any]]:
     """A section for each discriminator: perturbation, classes, features."""
-    record = records.completion(run, "visualize")
+    record = _reliable(run, "visualize")
     if record is None:
         return []
     sections = []

@@ -86,3 +86,11 @@ def test_packed_shape_is_time_count_height_width_channels(tmp_path: Path) -> Non
     samples = read(path)
     assert samples.images.shape == (1, 6, 8, 8, 1)
     assert samples.images.dtype == np.uint8
+
+
+def test_training_again_after_packing_loses_no_snapshot(store: SampleStore) -> None:
+    view = store.file.read_bytes()
+    store.pack()
+    store.add(30, images(30), LABELS)
+    assert store.file.read_bytes() == view
+    assert read(store.file).steps.tolist() == [10, 20, 30]

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -185,6 +186,23 @@ def test_damage_is_found_and_survived(tmp_path: Path, ganymede: Ganymede) -> Non
     found = ganymede("verify", "run")
     assert found.returncode == 1
     assert "step-00000022/state.pt: SHA-256 differs" in found.stdout
+
+
+def test_damaged_end_of_a_finished_run_is_made_again(
+    undisturbed: Run, tmp_path: Path, ganymede: Ganymede
+) -> None:
+    run = Run(tmp_path / "runs" / "run")
+    shutil.copytree(undisturbed.path, run.path)
+    state = run.store().path(264) / "state.pt"
+    content = state.read_bytes()
+    state.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    healed = ganymede(*LONGER, "--name", "run")
+    assert healed.returncode == 0, healed.stdout + healed.stderr
+    assert "state.pt is not what stage train wrote; it is done again" in healed.stdout
+    assert "checkpoint skipped" in healed.stdout
+    assert "going on from step 242" in healed.stdout
+    assert_equal_runs(run, undisturbed)
+    assert ganymede("verify", "run").returncode == 0
 
 
 def test_refused_checkpoints_give_status_2(tmp_path: Path, ganymede: Ganymede) -> None:

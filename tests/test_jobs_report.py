@@ -1,6 +1,7 @@
 """The demo's whole path at a tiny size, and the page that comes out of it."""
 
 import re
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -87,7 +88,7 @@ def test_report_says_what_is_missing(demo: Run, tmp_path: Path) -> None:
     text = report.render(run)
     assert "Nothing has been logged yet" in text
     assert "Nothing has been measured yet" in text
-    assert "waiting" in text
+    assert "young train: waiting" in text
     assert "<b>young" not in text
     assert "&lt;b&gt;young" in text
 
@@ -99,3 +100,13 @@ def test_report_may_be_written_again(demo: Run) -> None:
     assert main(["report", str(demo.path)]) == 0
     assert demo.report_file.is_file()
     assert main(["verify", str(demo.path)]) == 0
+
+
+def test_damaged_picture_is_named_not_shown(demo: Run, tmp_path: Path) -> None:
+    copy = Run(tmp_path / "demo")
+    shutil.copytree(demo.path, copy.path)
+    assert "What is missing" not in report.render(copy)
+    (copy.figures / "gan-max-class.png").write_bytes(b"damaged")
+    text = report.render(copy)
+    assert "gan-max-class.png is not what stage visualize wrote" in text
+    assert "What the discriminator" not in text
