@@ -1,6 +1,7 @@
 """Curves and pictures for TensorBoard, each step once, however often the run was killed."""
 
 import logging
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -53,8 +54,9 @@ class ScalarLog:
         self._write(step=step, summary=image(tag, picture, dataformats="HWC"))
 
     def flush(self) -> None:
-        """Hand everything to the system: a killed process loses nothing of it."""
+        """Make everything durable."""
         self._records.flush()
+        os.fsync(self._file.fileno())
 
     def close(self) -> None:
         self._records.close()

@@ -84,7 +84,7 @@ class Trainer:
         self.step = 0
         self.term_sums = torch.zeros(len(variant.terms), dtype=torch.float64, device=self.device)
         self.term_count = 0
-        self._restored_step: int | None = None
+        self._saved_step: int | None = None  # of the newest checkpoint, on disk or on its way
         self._scalars: ScalarLog
         self._started, self._steps_done = time.monotonic(), 0
         self._next_report = self._last_save = 0.0
@@ -104,7 +104,7 @@ class Trainer:
         self._scalars = ScalarLog(self.outputs.scalars, purge_step=self._first_unlogged_step())
         try:
             reason = self._run_epochs()
-            if reason and self.step != self._restored_step:
+            if reason:
                 self.save()
             self.saver.wait()
             return reason
@@ -178,8 +178,7 @@ class Trainer:
     def finish_epoch(self) -> str | None:
         """Save, evaluate, sample and log; returns the reason if stopped before all was done."""
         values = self.running_means()
-        if self.step != self._restored_step:
-            self.save()
+        self.save()
         reason: list[str] = []
 
         def stop() -> bool:
@@ -220,10 +219,16 @@ class Trainer:
         self._scalars.add_picture(self.step, "samples", grids.grid(images, classes))
 
     def save(self) -> None:
-        """Start saving the present state; the log's entries up to here become durable first."""
+        """Start saving the present state, unless that is done or under way.
+
+        The log's entries up to here become durable first: going on from the checkpoint does not
+        write them again.
+        """
+        if self.step == self._saved_step:
+            return
         self._scalars.flush()
         self.saver.save(self.step, self.state())
-        self._last_save = time.monotonic()
+        self._saved_step, self._last_save = self.step, time.monotonic()
 
     def state(self) -> dict[str, Any]:
         """All that is needed to go on: tensors, the step and the running means."""
@@ -247,7 +252,7 @@ class Trainer:
             self.term_count, self.step = int(state["term_count"]), int(state["step"])
         except (KeyError, RuntimeError, TypeError) as error:
             raise CheckpointError(f"{checkpoint.folder} is of another network: {error}") from error
-        self._restored_step = self.step
+        self._saved_step = self.step
         self.hooks.say(f"going on from step {self.step} ({checkpoint.folder.name})")
 
     def progress(self, phase: str) -> Progress:
@@ -255,15 +260,11 @@ class Trainer:
         return Progress(
             step=self.step,
             total_steps=self.total_steps,
-            epoch=min(max(self.step - 1, 0) // self.batches.steps_per_epoch + 1, self.epochs),
-            epochs=self.epochs,
+            epoch=max(self.step - 1, 0) // self.batches.steps_per_epoch + 1,
+            epochs=self.config.train.epochs,
             steps_per_second=self._steps_done / seconds if self._steps_done else 0.0,
             phase=phase,
         )
-
-    @property
-    def epochs(self) -> int:
-        return self.config.train.epochs
 
     def _report(self, phase: str) -> None:
         self._next_report = time.monotonic() + _REPORT_S

@@ -28,14 +28,13 @@ class Evaluate(StageJob):
         test_images, test_labels = judge.data.test_images, judge.data.test_labels
 
         judged = _Judge(judge, context)
-        confusion = judged.accuracy_by_class(fakes, asked)
         figures: dict[str, Any] = {
             "classifier_test_accuracy": judged.accuracy(test_images, test_labels),
             "discriminator_test_accuracy": _Judge(model, context).accuracy(
                 model.data.test_images, model.data.test_labels
             ),
             "gan_test_accuracy": judged.accuracy(fakes, asked),
-            "gan_test_accuracy_by_class": confusion,
+            "gan_test_accuracy_by_class": judged.accuracy_by_class(fakes, asked),
             "test_images": len(test_labels),
             "generated_images": len(asked),
             "judge_sha256": judge.checksum,
