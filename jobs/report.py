@@ -50,14 +50,27 @@ class Report(StageJob):
     stage = "report"
 
     def work(self, context: Context) -> Result:
-        run = context.run
-        files.write_bytes(run.report_file, render(run).encode())
+        run, outputs = context.run, [context.run.report_file]
+        curves = {name: draw_curves(member) for name, member in run.members().items()}
+        for name, svg in curves.items():
+            outputs.append(run.figures / (f"{name}-curves.svg" if name else "curves.svg"))
+            files.write_bytes(outputs[-1], svg)
+        files.write_bytes(run.report_file, render(run, curves).encode())
         context.say(f"report: {run.report_file}")
-        return Result([run.report_file])
+        return Result(outputs)
 
 
-def render(run: Run) -> str:
-    """The whole page. What is missing is said in it, not left out silently."""
+def draw_curves(run: Run) -> bytes:
+    """The training curves of one run, as SVG."""
+    from gan import scalars
+    from gan.visual import curves
+
+    logged = scalars.read(run.scalars) if run.scalars.is_dir() else {}
+    return curves.draw(logged, _PANELS[run.settings()["variant"]])
+
+
+def render(run: Run, curves: dict[str, bytes]) -> str:
+    """The whole page; `curves` are the members' as SVG. What is missing is said in it."""
     import jinja2
 
     members = run.members()
@@ -71,7 +84,7 @@ def render(run: Run) -> str:
         written=time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         figures=_figures(run),
         over_time=[p for member in members.values() for p in _over_time(member)],
-        curves=[_curves(member) for member in members.values() if member.scalars.is_dir()],
+        curves=[_curves(member, curves[name]) for name, member in members.items()],
         visual=_visual(run),
         stages=rows,
         missing=_missing(run, rows),
@@ -199,14 +212,10 @@ def _grid_picture(path: Path) -> Picture:
     return _picture(path, alt, f"After epoch {epoch}: the same noise every time, a class a column.")
 
 
-def _curves(run: Run) -> Picture:
-    from gan import scalars
-    from gan.visual import curves
-
-    name, variant = run.path.name, run.settings()["variant"]
-    svg = curves.draw(scalars.read(run.scalars), _PANELS[variant])
+def _curves(run: Run, svg: bytes) -> Picture:
+    name = run.path.name
     caption = f"{name}: running means since the epoch began, and accuracy on the test images."
-    if variant == "acgan":
+    if run.settings()["variant"] == "acgan":
         caption += " The critic's scores have no zero of their own: what counts is their gap."
     return Picture(_embed(svg, "svg+xml"), f"Training curves of {name}", caption)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobs.run import Run
 from jobs.stage import Context, Result, StageJob, Stopped, save_progress
+from jobs.version import version
 
 if TYPE_CHECKING:
     from gan.trainer import Progress
@@ -23,7 +24,7 @@ class Train(StageJob):
 
         run, config = context.run, context.run.config()
         device = numerics.configure(run.settings()["threads"])
-        _compare_numerics(context, numerics.fingerprint(device))
+        _compare_numerics(context, {"ganymede": version(), **numerics.fingerprint(device)})
         images = data.load(config.data)
         data.check(config, images.info)
         outputs = trainer.Outputs(
@@ -82,7 +83,7 @@ def provenance(run: Run) -> dict[str, str | int]:
 
 
 def _compare_numerics(context: Context, present: dict[str, Any]) -> None:
-    """Record this attempt's numerics; warn if earlier steps were taken under others."""
+    """Record this attempt's code and numerics; warn if the attempt before had others."""
     attempt, run = context.attempt, context.run
     facts: dict[str, Any] = {"numerics": present}
     if attempt.number > 1:
@@ -94,6 +95,6 @@ def _compare_numerics(context: Context, present: dict[str, Any]) -> None:
             f"{k}: {earlier.get(k)} -> {v}" for k, v in present.items() if earlier.get(k) != v
         ]
         if changed:
-            facts["warning"] = f"other numerics than attempt {attempt.number - 1}: {changed}"
-            context.say(f"{facts['warning']}; the result will not be equal to the last bit")
+            facts["warning"] = f"not as in attempt {attempt.number - 1}: {', '.join(changed)}"
+            context.say(f"{facts['warning']}; the result may differ in its last bits")
     attempt.update(**facts)

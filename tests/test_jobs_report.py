@@ -85,8 +85,7 @@ def test_report_says_what_is_missing(demo: Run, tmp_path: Path) -> None:
 
     run = Run(tmp_path / "<b>young")
     run.write("classifier-digits", classifier_digits(), 660, 1)
-    text = report.render(run)
-    assert "Nothing has been logged yet" in text
+    text = report.render(run, {"": report.draw_curves(run)})
     assert "Nothing has been measured yet" in text
     assert "young train: waiting" in text
     assert "<b>young" not in text
@@ -105,8 +104,9 @@ def test_report_may_be_written_again(demo: Run) -> None:
 def test_damaged_picture_is_named_not_shown(demo: Run, tmp_path: Path) -> None:
     copy = Run(tmp_path / "demo")
     shutil.copytree(demo.path, copy.path)
-    assert "What is missing" not in report.render(copy)
+    curves = dict.fromkeys(copy.members(), b"<svg/>")
+    assert "What is missing" not in report.render(copy, curves)
     (copy.figures / "gan-max-class.png").write_bytes(b"damaged")
-    text = report.render(copy)
+    text = report.render(copy, curves)
     assert "gan-max-class.png is not what stage visualize wrote" in text
     assert "What the discriminator" not in text

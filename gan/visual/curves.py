@@ -37,6 +37,8 @@ def draw(curves: Curves, panels: Mapping[str, Sequence[str]]) -> bytes:
             axes.set_title(title, fontsize=10, loc="left")
             axes.set_xlabel("training step")
             axes.legend(frameon=False, fontsize=8)
+        if not shown:
+            figure.text(0.5, 0.5, "nothing has been logged yet", ha="center", va="center")
         stream = io.BytesIO()
         figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
     return stream.getvalue()
