@@ -7,7 +7,7 @@ all snapshots as one data set while training runs; the finished run is packed in
 
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,10 +36,15 @@ class Samples:
 
 
 class SampleStore:
-    """The snapshots of one run, in `folder`/samples, shown together as `folder`/samples.h5."""
+    """The snapshots of one run, in `folder`/samples, shown together as `folder`/samples.h5.
 
-    def __init__(self, folder: Path, attributes: Attributes) -> None:
-        self.folder, self.attributes = folder, attributes
+    `guard` is called before anything is written, and raises if this process may no longer write.
+    """
+
+    def __init__(
+        self, folder: Path, attributes: Attributes, guard: Callable[[], None] = lambda: None
+    ) -> None:
+        self.folder, self.attributes, self.guard = folder, attributes, guard
         self.file = folder / "samples.h5"
         self.snapshots = folder / "samples"
 
@@ -57,6 +62,7 @@ class SampleStore:
         A finished run that is trained again from an earlier checkpoint finds its snapshots packed:
         they are taken apart first, so that none is lost.
         """
+        self.guard()
         if self.file.exists() and not self.snapshots.is_dir():
             self._unpack()
         files.write_bytes(
@@ -87,6 +93,7 @@ class SampleStore:
 
         Does nothing but read if that has been done before. Raises SamplesError.
         """
+        self.guard()
         samples = read(self.file)
         if self.snapshots.is_dir():
             packed = pack_bytes(samples.images, samples.labels, samples.steps, self.attributes)

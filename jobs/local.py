@@ -91,9 +91,11 @@ class LocalLauncher:
             id(stage) for stage, row in zip(graph, current, strict=True) if row.state == "finished"
         }
         for place, (stage, row) in enumerate(zip(graph, current, strict=True)):
-            if row.state == "running" and place not in self._launched:
+            attach = row.state == "running" and not self.options.take_over
+            if attach and place not in self._launched:
                 self._launched[place] = _Launched(stage, None, row.attempts)
-                display.note(f"{row.run} {row.stage}: already running as job {row.job_id}")
+                host = (records.latest(stage.run, stage.name) or {}).get("host")
+                display.note(f"{row.run} {row.stage}: already running, job {row.job_id} on {host}")
             ready = all(id(need) in finished for need in stage.after)
             if may_start and ready and row.state != "finished" and place not in self._launched:
                 self._launched[place] = _Launched(stage, self._submit(stage), row.attempts)

@@ -31,6 +31,7 @@ class Cause(StrEnum):
     CANCELLED = "cancelled"
     DISK_FULL = "disk full"
     OUT_OF_MEMORY = "out of memory"
+    SUPERSEDED = "superseded"  # a newer attempt took the run over
     REFUSED = "refused"  # its input cannot be used
     CRASHED = "crashed"
     KILLED = "killed"  # no record of its end: SIGKILL, or the machine went down

@@ -23,7 +23,7 @@ class Sample(StageJob):
         model = trained.load(run)
         assert model.variant.sampler is not None, "only runs with a generator have this stage"
         attributes = provenance(run)
-        store = samples.SampleStore(run.path, attributes)
+        store = samples.SampleStore(run.path, attributes, context.attempt.guard)
         packed = store.pack()
         config, classes = run.config(), len(model.data.info.classes)
         labels = torch.arange(config.train.final_samples, device=model.device) % classes

@@ -109,6 +109,8 @@ def cause_of(error: BaseException) -> Cause:
         return Cause.DISK_FULL
     if isinstance(error, CheckpointError | ConfigError | DataError | RunError):
         return Cause.REFUSED
+    if isinstance(error, records.Superseded):
+        return Cause.SUPERSEDED
     if isinstance(error, KeyboardInterrupt):
         return Cause.INTERRUPTED
     if isinstance(error, MemoryError) or "out of memory" in str(error):

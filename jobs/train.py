@@ -29,7 +29,7 @@ class Train(StageJob):
         data.check(config, images.info)
         outputs = trainer.Outputs(
             checkpoints=run.store(keep=config.train.keep_checkpoints, guard=context.attempt.guard),
-            samples=SampleStore(run.path, provenance(run)),
+            samples=SampleStore(run.path, provenance(run), context.attempt.guard),
             scalars=run.scalars,
             figures=run.figures,
         )

@@ -133,7 +133,7 @@ def test_launcher_killed_alone_leaves_the_job_and_is_found_again(
     process.wait()
     done = ganymede(*LONGER, "--name", "run")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert f"already running as job {record['job_id']}" in done.stdout
+    assert f"already running, job {record['job_id']} on " in done.stdout
     assert records.numbers(run, "train") == [1]
     assert_equal_runs(run, undisturbed)
 
@@ -147,6 +147,21 @@ def test_time_limit_saves_and_the_same_command_goes_on(
     done = ganymede(*LONGER, "--name", "run")
     assert done.returncode == 0, done.stdout + done.stderr
     assert_equal_runs(Run(tmp_path / "runs" / "run"), undisturbed)
+
+
+def test_a_run_that_seems_alive_elsewhere_can_be_taken_over(
+    undisturbed: Run, tmp_path: Path, ganymede: Ganymede
+) -> None:
+    run = Run(tmp_path / "runs" / "run")
+    assert ganymede(*LONGER, "--name", "run", "--minutes", "0.001").returncode == 1
+    path = run.attempt_file("train", 1)
+    record = json.loads(path.read_text()) | {"host": "elsewhere", "boot_id": "another"}
+    del record["cause"]
+    path.write_text(json.dumps(record))
+    assert json.loads(ganymede("status", "run", "--json").stdout)[0]["state"] == "running"
+    done = ganymede("resume", "run", "--take-over")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert_equal_runs(run, undisturbed)
 
 
 def test_cancelled_stays_cancelled_until_asked(tmp_path: Path, ganymede: Ganymede) -> None:

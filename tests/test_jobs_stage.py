@@ -66,6 +66,7 @@ def test_crash_leaves_its_traceback(tmp_path: Path, capsys: pytest.CaptureFixtur
         (RuntimeError("CUDA out of memory."), Cause.OUT_OF_MEMORY),
         (CheckpointError("bad"), Cause.REFUSED),
         (KeyboardInterrupt(), Cause.INTERRUPTED),
+        (records.Superseded("taken over"), Cause.SUPERSEDED),
         (ValueError("bug"), Cause.CRASHED),
     ],
 )
