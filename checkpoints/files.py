@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 # Temporary names start with this, so that a crash leaves nothing that a reader would mistake for
 # data, and `remove_leftovers` knows what to clear.
 ASIDE = ".aside-"
+_LEFTOVER_S = 60.0
 
 
 def sync_folder(folder: Path) -> None:
@@ -81,7 +83,11 @@ def read_json(path: Path) -> Any:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what a crash left half-written in `folder` (its files only, not below it)."""
+    """Remove what a crash left half-written in `folder` (its files only, not below it).
+
+    What is younger than a minute may be some other process's, at work.
+    """
     for path in folder.glob(f"{ASIDE}*"):
-        if path.is_file():
-            path.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            if path.is_file() and time.time() - path.stat().st_mtime > _LEFTOVER_S:
+                path.unlink()

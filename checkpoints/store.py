@@ -153,7 +153,7 @@ class Store:
             shutil.rmtree(aside, ignore_errors=True)
             raise
         files.sync_folder(self.folder)
-        self._prune()
+        self._prune(step)
 
     def _replace(self, aside: Path, target: Path) -> None:
         if target.exists():
@@ -163,13 +163,14 @@ class Store:
             shutil.rmtree(target)
         aside.rename(target)
 
-    def _prune(self) -> None:
-        """Remove all but the newest `keep` whole checkpoints, and what crashes left aside.
+    def _prune(self, committed: int) -> None:
+        """Remove all but the newest `keep` checkpoints, and what crashes left aside.
 
-        Whole means here that every file is there in its size; damaged ones are not counted, so
-        they never push out a good one. They are left for `verify` to name.
+        The one just committed always stays. Later ones are not counted: the run went back to
+        before them because they are damaged. Nor are earlier ones with files missing or cut short,
+        so that they never push out a good one. All of these are left for `verify` to name.
         """
-        whole = [step for step in self.steps() if self._is_whole(step)]
+        whole = [step for step in self.steps() if step <= committed and self._is_whole(step)]
         for step in whole[: -self.keep]:
             # The manifest goes first: from then on the folder is no checkpoint any more.
             (self.path(step) / NAME).unlink(missing_ok=True)

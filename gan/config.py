@@ -7,6 +7,7 @@ Settings that cannot change the result (where the data lie, how often to log) ar
 
 import hashlib
 import json
+import math
 from dataclasses import Field, dataclass, field, fields, is_dataclass
 from typing import Any, ClassVar, Literal, TypeVar
 
@@ -87,6 +88,15 @@ class TrainConfig:
         _require(self, "checkpoint_minutes", self.checkpoint_minutes > 0, "above 0")
 
 
+FEWEST_COMPARED = 4  # images on either side of a distance (see `gan.metrics`)
+LARGEST_STEP = 1 << 24  # a float32 counter cannot count beyond it
+
+
+def saturation_step(beta: float) -> int:
+    """The first step count from which 1 - beta ** step equals 1 in float64 (see `gan.optim`)."""
+    return 1 if beta == 0 else math.ceil(54 * math.log(2) / -math.log(beta))
+
+
 @dataclass(frozen=True)
 class AdamConfig:
     """Adam, and what is done about its step counter (see `gan.optim`)."""
@@ -101,9 +111,12 @@ class AdamConfig:
     """epochs (from 0) at whose start the learning rate is divided by 10"""
 
     def __post_init__(self) -> None:
-        _require(self, "learning_rate", self.learning_rate > 0, "above 0")
-        _require(self, "beta1", 0 <= self.beta1 < 1, "0 up to but not 1")
-        _require(self, "beta2", 0 <= self.beta2 < 1, "0 up to but not 1")
+        _require(self, "learning_rate", 0 < self.learning_rate < math.inf, "above 0, finite")
+        for name in ("beta1", "beta2"):
+            beta = getattr(self, name)
+            _require(self, name, 0 <= beta < 1, "0 up to but not 1")
+            countable = self.step_fix != "safe" or saturation_step(beta) < LARGEST_STEP
+            _require(self, name, countable, "a little less, or --optim.step-fix off")
         _require(self, "drop_epochs", all(e > 0 for e in self.drop_epochs), "epochs above 0")
 
 
@@ -138,7 +151,7 @@ class ACGANModel:
     def __post_init__(self) -> None:
         for name in ("width", "latent", "generator_every"):
             _require(self, name, getattr(self, name) >= 1, "1 or more")
-        _require(self, "penalty_weight", self.penalty_weight >= 0, "0 or more")
+        _require(self, "penalty_weight", 0 <= self.penalty_weight < math.inf, "0 or more, finite")
         _require(self, "ema_decay", 0 <= self.ema_decay < 1, "0 up to but not 1")
 
 
@@ -148,6 +161,7 @@ class RunConfig:
 
     prefix: ClassVar[str] = ""
     variant: ClassVar[str] = ""
+    generates: ClassVar[bool] = False  # whether it has a network that makes images
     seed: int = 0
     """all randomness derives from it"""
     data: DataConfig = field(default_factory=DataConfig)
@@ -167,6 +181,7 @@ class ClassifierConfig(RunConfig):
 @dataclass(frozen=True)
 class ACGANConfig(RunConfig):
     variant: ClassVar[str] = "acgan"
+    generates: ClassVar[bool] = True
     model: ACGANModel = field(default_factory=ACGANModel)
 
 

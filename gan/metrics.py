@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from gan import rng
+from gan.config import FEWEST_COMPARED
 
 _SUBSETS = 100
 
@@ -45,8 +46,10 @@ def distances(first: Tensor, second: Tensor, seed: int = 0) -> Distances:
     from torchmetrics.image.kid import KernelInceptionDistance
 
     fewest = min(len(first), len(second))
-    if fewest < 4:
-        raise ValueError(f"{len(first)} and {len(second)} images given; allowed: 4 or more each")
+    if fewest < FEWEST_COMPARED:
+        raise ValueError(
+            f"{len(first)} and {len(second)} images given; allowed: {FEWEST_COMPARED} or more each"
+        )
     features = _Features(first.shape[1])
     frechet = FrechetInceptionDistance(feature=features)
     with warnings.catch_warnings():  # it warns of its memory use, which is small here

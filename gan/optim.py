@@ -15,22 +15,17 @@ The counter alone would not do for betas (0.9, 0.999): it stops at 37,412, and 0
 zone from 6,724 on.
 """
 
-import math
 from collections.abc import Iterable
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+from gan.config import LARGEST_STEP, saturation_step
+
 StepFix = Literal["safe", "off", "legacy"]
 
-_LARGEST_STEP = 1 << 24  # a float32 counter cannot count beyond it
 _LEGACY_LIMIT, _LEGACY_RESET = 1024, 1000  # S0
-
-
-def saturation_step(beta: float) -> int:
-    """The first step count from which 1 - beta ** step equals 1 in float64."""
-    return 1 if beta == 0 else math.ceil(54 * math.log(2) / -math.log(beta))
 
 
 class SaturatingBeta(float):
@@ -66,10 +61,10 @@ class Adam(torch.optim.Adam):
         self.step_fix = step_fix
         self.last_step = max(saturation_step(beta) for beta in betas)
         if step_fix == "safe":
-            if self.last_step >= _LARGEST_STEP:
+            if self.last_step >= LARGEST_STEP:
                 raise ValueError(
                     f"betas are {betas}: the step would have to count to {self.last_step:,}; "
-                    f"allowed: below {_LARGEST_STEP:,}, or step_fix 'off'"
+                    f"allowed: below {LARGEST_STEP:,}, or step_fix 'off'"
                 )
             betas = (SaturatingBeta(betas[0]), SaturatingBeta(betas[1]))
         super().__init__(parameters, lr=lr, betas=betas, **options)

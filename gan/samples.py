@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from checkpoints import files
 
 _SNAPSHOT = re.compile(r"step-(\d{8,})\.h5")
+# What h5py raises for damaged files, depending on where the damage is.
+_DAMAGE = (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError)
 Attributes = Mapping[str, str | int | float]
 
 
@@ -137,7 +139,7 @@ def read(path: Path) -> Samples:
             return Samples(content, file["labels"][:], file["steps"][:], attributes)
     except FileNotFoundError as error:
         raise SamplesError(f"{error.filename or path} is missing") from None
-    except (OSError, KeyError) as error:
+    except _DAMAGE as error:
         raise SamplesError(f"{path} cannot be read: {error}") from error
 
 
@@ -148,7 +150,7 @@ def _read_snapshot(path: Path) -> NDArray[np.uint8]:
         with h5py.File(path, "r", locking=False) as file:
             snapshot: NDArray[np.uint8] = file["images"][0]
             return snapshot
-    except (OSError, KeyError) as error:
+    except _DAMAGE as error:
         raise SamplesError(f"{path} cannot be read: {error}") from error
 
 

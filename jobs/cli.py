@@ -1,6 +1,8 @@
 """The command line: `ganymede VERB ...`."""
 
+import errno
 import json
+import math
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -18,7 +20,7 @@ from jobs.run import Run, RunError, check_name, find, list_runs
 if TYPE_CHECKING:
     from jobs.local import Options
 
-_REFUSED = 2
+_FAILED, _REFUSED = 1, 2
 _PROG = "ganymede"
 RunName = Annotated[str, tyro.conf.Positional]
 
@@ -29,6 +31,10 @@ class Place:
 
     runs: Path = Path("runs")
     """folder that holds the runs"""
+
+    def __post_init__(self) -> None:
+        if self.runs.exists() and not self.runs.is_dir():
+            raise ConfigError(f"runs is {str(self.runs)!r}; allowed: a folder, there or to be made")
 
 
 @dataclass(frozen=True)
@@ -41,8 +47,9 @@ class Launch(Place):
     """time limit of each job: it saves and stops in time, and the same command goes on"""
 
     def __post_init__(self) -> None:
-        if self.minutes is not None and self.minutes <= 0:
-            raise ConfigError(f"minutes is {self.minutes}; allowed: above 0")
+        super().__post_init__()
+        if self.minutes is not None and not 0 < self.minutes < math.inf:
+            raise ConfigError(f"minutes is {self.minutes}; allowed: above 0, finite")
 
 
 @dataclass(frozen=True)
@@ -72,7 +79,7 @@ class Resume(Launch):
     run: RunName = field(kw_only=True)
     """a run's name below the runs folder, or its path"""
     take_over: bool = False
-    """go on although another attempt seems to be alive; it will step back without writing"""
+    """go on although another attempt seems to be alive; it will step back at its next save"""
 
 
 @dataclass(frozen=True)
@@ -87,6 +94,10 @@ class Status(Place):
 class Logs(OfRun):
     lines: int = 50
     """how many lines of each job's latest log"""
+
+    def __post_init__(self) -> None:
+        if self.lines < 1:
+            raise ConfigError(f"lines is {self.lines}; allowed: 1 or more")
 
 
 def list_recipes(arguments: Sequence[str]) -> int:
@@ -107,6 +118,9 @@ def run_recipe(arguments: Sequence[str]) -> int:
     from jobs import pipeline
     from jobs.local import Options
 
+    if arguments and arguments[0] in ("-h", "--help"):
+        print(f"usage: {_PROG} run NAME [overrides]\n\nNAME --help tells its settings.\n")
+        return list_recipes([])
     if not arguments or arguments[0].startswith("-"):
         raise RunError(f"run needs a recipe or pipeline first: {_PROG} run NAME [overrides]")
     recipe = arguments[0]
@@ -159,19 +173,20 @@ def show_status(arguments: Sequence[str]) -> int:
 
     options = tyro.cli(Status, args=arguments, prog=f"{_PROG} status")
     chosen = [find(options.run, options.runs)] if options.run else list_runs(options.runs)
-    rows = []
+    rows, unreadable = [], 0
     for run in chosen:
         try:
             rows += run_status(run, options.runs)
         except RunError as error:  # one unreadable run must not hide the others
+            unreadable += 1
             print(f"{_PROG}: {error}", file=sys.stderr)
     if options.json:
         print(json.dumps([row.as_json() for row in rows], indent=2))
     elif rows:
         _print_table(rows)
-    else:
+    elif not unreadable:
         print(f"no runs in {options.runs}")
-    return 0
+    return _REFUSED if unreadable else 0
 
 
 def _print_table(rows: Sequence[Any]) -> None:
@@ -216,7 +231,8 @@ def cancel(arguments: Sequence[str]) -> int:
     for marked in {stage.run.path: stage.run for stage in graph}.values():
         files.write_json(marked.cancel_file, {"by": "ganymede cancel"})
     asked = [stage.name for stage in graph if signal_attempt(stage)]
-    print(f"{run.path.name} cancelled; asked to save and stop: {', '.join(asked) or 'nothing ran'}")
+    told = ", ".join(asked) or "nothing ran here"
+    print(f"{run.path.name} cancelled; asked to save and stop: {told}")
     return 0
 
 
@@ -233,11 +249,13 @@ def verify(arguments: Sequence[str]) -> int:
 def report(arguments: Sequence[str]) -> int:
     """write a run's report anew, finished or not"""
     from jobs import records
-    from jobs.report import Report
+    from jobs.report import Report, write
 
     run = tyro.cli(OfRun, args=arguments, prog=f"{_PROG} report").find()
-    records.withdraw(run, Report.stage)
-    Report(run.path)()
+    outputs = write(run)
+    if records.completion(run, Report.stage):  # the record follows what it vouches for
+        records.complete(run, Report.stage, outputs, {})
+    print(f"report: {run.report_file}")
     return 0
 
 
@@ -273,6 +291,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (RunError, ConfigError, DataError, CheckpointError) as error:
         print(f"{_PROG}: {error}", file=sys.stderr)
         return _REFUSED
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        print(f"{_PROG}: {'disk full: ' if full else ''}{error}", file=sys.stderr)
+        return _FAILED
     except KeyboardInterrupt:
         print(f"{_PROG}: interrupted; what was saved before stays", file=sys.stderr)
         return 128 + signal.SIGINT

@@ -45,8 +45,15 @@ class _Launched:
     attempts_before: int
     signalled: float = 0.0
 
-    def is_active(self, current: status.StageStatus) -> bool:
-        return current.state == "running" or (self.job is not None and not self.job.done())
+    def is_active(self, current: status.StageStatus, stopping: bool = False) -> bool:
+        """Whether to wait for it; once told to stop, not for what another machine runs."""
+        if self.job is not None and not self.job.done():
+            return True
+        return current.state == "running" and not (stopping and not self._is_here())
+
+    def _is_here(self) -> bool:
+        record = records.latest(self.stage.run, self.stage.name)
+        return record is not None and records.is_here(record)
 
 
 @dataclass
@@ -61,8 +68,8 @@ class LocalLauncher:
     def follow(self) -> int:
         """Start what can start, wait for all of it; returns the exit status.
 
-        0: all finished; 1: something failed or was cancelled; 2: something refused its input;
-        128 + signal: told to stop, and everything was saved.
+        0: all finished; 1: something failed, was cancelled or reached its time limit; 2: something
+        refused its input; 128 + signal: told to stop, and everything was saved.
         """
         graph = stages(self.run)
         for stage in graph:
@@ -74,7 +81,7 @@ class LocalLauncher:
                 if stopping:
                     self._signal_all(display)
                 current = self._advance(graph, display, may_start=not stopping)
-                if not any(self._is_active(i, row) for i, row in enumerate(current)):
+                if not any(self._is_active(i, row, stopping) for i, row in enumerate(current)):
                     break
                 time.sleep(_POLL_S)
             for place, row in enumerate(current):
@@ -120,8 +127,8 @@ class LocalLauncher:
         if row.attempts == launched.attempts_before:
             display.note(f"{row.stage}: its job ended early; see {launched.job.paths.stdout}")
 
-    def _is_active(self, place: int, row: status.StageStatus) -> bool:
-        return place in self._launched and self._launched[place].is_active(row)
+    def _is_active(self, place: int, row: status.StageStatus, stopping: bool) -> bool:
+        return place in self._launched and self._launched[place].is_active(row, stopping)
 
     def _submit(self, stage: Stage) -> "submitit.Job[str]":
         executor = submitit.LocalExecutor(folder=stage.run.logs)
@@ -153,10 +160,10 @@ class LocalLauncher:
     def _exit_status(self, current: list[status.StageStatus], stop: StopRequest) -> int:
         if all(row.state == "finished" for row in current):
             return _EXIT_FINISHED
-        if stop.signal is not None:
-            return 128 + stop.signal
-        refused = any(row.cause == records.Cause.REFUSED for row in current)
-        return _EXIT_REFUSED if refused else _EXIT_FAILED
+        if any(row.state == "failed" for row in current):
+            refused = any(row.cause == records.Cause.REFUSED for row in current)
+            return _EXIT_REFUSED if refused else _EXIT_FAILED
+        return _EXIT_FAILED if stop.signal is None else 128 + stop.signal
 
 
 def withdraw_damaged(graph: list[Stage], display: Display) -> None:
@@ -176,9 +183,12 @@ def withdraw_damaged(graph: list[Stage], display: Display) -> None:
 
 
 def signal_attempt(stage: Stage) -> bool:
-    """Send SIGTERM to the stage's live attempt; returns whether there was one."""
+    """Send SIGTERM to the stage's live attempt on this machine; returns whether there was one.
+
+    One on another machine notices a cancellation by itself.
+    """
     record = records.latest(stage.run, stage.name)
-    if record is None or not records.is_alive(record):
+    if record is None or not records.is_here(record) or not records.is_alive(record):
         return False
     with contextlib.suppress(ProcessLookupError):
         os.kill(record["pid"], signal.SIGTERM)

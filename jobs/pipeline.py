@@ -8,7 +8,14 @@ from pathlib import Path
 from checkpoints.files import ASIDE
 from gan import config as configs
 from gan import data
-from gan.config import ACGANConfig, ClassifierConfig, RunConfig
+from gan.config import (
+    FEWEST_COMPARED,
+    ACGANConfig,
+    ClassifierConfig,
+    ConfigError,
+    RunConfig,
+)
+from gan.data import DataInfo
 from gan.recipes import RECIPES, acgan_digits, classifier_digits
 from jobs.evaluate import Evaluate
 from jobs.report import Report
@@ -72,7 +79,7 @@ def stages(run: Run) -> list[Stage]:
     for member in members.values():
         train = Stage(member, Train(member.path.resolve()))
         training.append(train)
-        if isinstance(member.config(), ACGANConfig):
+        if member.config().generates:
             sampling.append(Stage(member, Sample(member.path.resolve()), (train,)))
     graph, path = training + sampling, run.path.resolve()
     if "" not in members:
@@ -95,16 +102,36 @@ def prepare(name: str, chosen: Plan, path: Path, threads: int) -> Run:
     for member, config in members.items():
         infos[member] = data.inspect(config.data)
         data.check(config, infos[member])
-    _check_existing(run, name, members)
+    if isinstance(chosen, Comparison):
+        _check_comparable(chosen, infos)
+    _check_existing(run, name, members, infos)
     for member, config in members.items():
-        steps = data.steps_per_pass(config, infos[member]) * config.train.passes_per_epoch
-        recipe = f"{name}/{member}" if member else name
         folder = Run(path / member)
         share = _threads(folder, config, threads, alone=not member)
-        folder.write(recipe, _rooted(config), steps * config.train.epochs, share)
+        folder.write(_recipe(name, member), _rooted(config), infos[member], share)
     if isinstance(chosen, Comparison):
         run.write_pipeline(name, list(members))
     return run
+
+
+def _recipe(name: str, member: str) -> str:
+    return f"{name}/{member}" if member else name
+
+
+def _check_comparable(chosen: Comparison, infos: dict[str, DataInfo]) -> None:
+    """Raise ConfigError if the classifier cannot judge the GAN's images."""
+    ours, theirs = chosen.classifier.data, chosen.gan.data
+    if ours.image_size != theirs.image_size or infos["classifier"] != infos["gan"]:
+        raise ConfigError(
+            f"classifier.data is {ours.name} at {ours.image_size} pixels, gan.data is "
+            f"{theirs.name} at {theirs.image_size}; allowed: the same images for both"
+        )
+    fewest = min(chosen.gan.train.final_samples, infos["gan"].test_count)
+    if fewest < FEWEST_COMPARED:
+        raise ConfigError(
+            f"gan.train.final_samples is {chosen.gan.train.final_samples}, test images are "
+            f"{infos['gan'].test_count}; allowed: {FEWEST_COMPARED} or more of each, to measure"
+        )
 
 
 def _rooted(config: RunConfig) -> RunConfig:
@@ -131,23 +158,28 @@ def _threads(run: Run, config: RunConfig, threads: int, alone: bool) -> int:
     return max(1, quarter) if isinstance(config, ClassifierConfig) else threads - quarter
 
 
-def _check_existing(run: Run, recipe: str, members: dict[str, RunConfig]) -> None:
-    if not run.exists:
-        if run.path.exists() and _strangers(run.path, members):
-            raise RunError(f"{run.path} is not a run's folder; give another --name or --runs")
-        return
-    stored = run.members()
-    if set(stored) != set(members):
+def _check_existing(
+    run: Run, recipe: str, members: dict[str, RunConfig], infos: dict[str, DataInfo]
+) -> None:
+    if not run.exists and run.path.exists() and _strangers(run.path, members):
+        raise RunError(f"{run.path} is not a run's folder; give another --name or --runs")
+    if run.exists and set(run.members()) != set(members):
         raise RunError(
             f"{run.path} was made by {run.settings()['recipe']!r}, given was {recipe!r}; "
             "give another --name"
         )
-    found = [
-        f"  {member}{'.' if member else ''}{difference}"
-        for member, config in members.items()
-        if stored[member].exists
-        for difference in configs.differences(config, stored[member].config())
-    ]
+    found = []
+    for member, config in members.items():
+        stored = Run(run.path / member)
+        if not stored.exists:
+            continue  # a new run, or a start that was cut off
+        made_by = stored.settings()["recipe"]
+        if member and made_by != _recipe(recipe, member):
+            raise RunError(f"{stored.path} was made by {made_by!r}; give another --name")
+        prefix = f"{member}." if member else ""
+        found += [f"  {prefix}{line}" for line in configs.differences(config, stored.config())]
+        if not found:
+            stored.check_data(infos[member])
     if found:
         raise RunError(
             f"{run.path} was made by another config; give its settings, or another --name:\n"

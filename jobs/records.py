@@ -58,7 +58,15 @@ def numbers(run: Run, stage: str) -> list[int]:
 def latest(run: Run, stage: str) -> dict[str, Any] | None:
     """The record of the newest attempt."""
     known = numbers(run, stage)
-    return dict(files.read_json(run.attempt_file(stage, known[-1]))) if known else None
+    return read(run.attempt_file(stage, known[-1])) if known else None
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A record. Raises RunError if it is damaged, FileNotFoundError if there is none."""
+    try:
+        return dict(files.read_json(path))
+    except (ValueError, TypeError) as error:
+        raise RunError(f"{path} cannot be read: {error}") from None
 
 
 def boot_id() -> str:
@@ -68,6 +76,11 @@ def boot_id() -> str:
     return str(psutil.boot_time())
 
 
+def is_here(record: dict[str, Any]) -> bool:
+    """Whether the attempt's process id means something on this machine."""
+    return bool(record["host"] == platform.node() and record["boot_id"] == boot_id())
+
+
 def is_alive(record: dict[str, Any]) -> bool:
     """Whether the attempt's process still runs; asked of the machine, not guessed from a clock.
 
@@ -75,7 +88,7 @@ def is_alive(record: dict[str, Any]) -> bool:
     """
     if "cause" in record:
         return False
-    if record["boot_id"] != boot_id():
+    if not is_here(record):
         return bool(record["host"] != platform.node())  # same name, other boot: it went down
     try:
         process = psutil.Process(record["pid"])
@@ -121,12 +134,20 @@ class Attempt:
                 continue  # another process claimed the number in between
             with contextlib.suppress(OSError):
                 files.write_bytes(attempt._ballast, os.urandom(_BALLAST_BYTES))
+            attempt._tidy()
             return attempt
+
+    def _tidy(self) -> None:
+        """Remove what earlier attempts that were killed have left half-written."""
+        for number in range(1, self.number):
+            Attempt(self.run, self.stage, number)._ballast.unlink(missing_ok=True)
+        for folder in (self.run.path, *(path for path in self.run.path.iterdir() if path.is_dir())):
+            files.remove_leftovers(folder)
 
     @property
     def _ballast(self) -> Path:
         """Space held back, so that even on a full disk the end can be recorded."""
-        return self.run.path / "attempts" / f".ballast-{self.stage}"
+        return self.run.path / "attempts" / f".ballast-{self.stage}-{self.number:04d}"
 
     def guard(self) -> None:
         """Raise Superseded if a newer attempt exists. Called right before every commit."""
@@ -145,14 +166,22 @@ class Attempt:
 
 
 def complete(run: Run, stage: str, outputs: list[Path], result: dict[str, Any]) -> None:
-    """Write the completion record: what the stage made (size, SHA-256) and what it found."""
-    attempts = [files.read_json(run.attempt_file(stage, n)) for n in numbers(run, stage)]
+    """Write the completion record: what the stage made (size, SHA-256) and what it found.
+
+    Its seconds are those of all attempts whose end is known, and of the present one.
+    """
+    attempts = [read(run.attempt_file(stage, number)) for number in numbers(run, stage)]
     now = time.time()
+    ends = [attempt.get("ended") for attempt in attempts]
+    if ends and ends[-1] is None:
+        ends[-1] = now
     record = {
         "stage": stage,
         "finished": now,
         "attempts": len(attempts),
-        "seconds": round(sum(a.get("ended", now) - a["started"] for a in attempts), 3),
+        "seconds": round(
+            sum(end - a["started"] for a, end in zip(attempts, ends, strict=True) if end), 3
+        ),
         "outputs": {str(path.relative_to(run.path)): _digest(path) for path in outputs},
         "result": result,
     }
@@ -162,11 +191,9 @@ def complete(run: Run, stage: str, outputs: list[Path], result: dict[str, Any]) 
 def completion(run: Run, stage: str) -> dict[str, Any] | None:
     """The completion record, if the stage is finished."""
     try:
-        return dict(files.read_json(run.stage_file(stage)))
+        return read(run.stage_file(stage))
     except FileNotFoundError:
         return None
-    except ValueError as error:
-        raise RunError(f"{run.stage_file(stage)} cannot be read: {error}") from None
 
 
 def require(run: Run, stage: str) -> dict[str, Any]:

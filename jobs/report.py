@@ -50,14 +50,20 @@ class Report(StageJob):
     stage = "report"
 
     def work(self, context: Context) -> Result:
-        run, outputs = context.run, [context.run.report_file]
-        curves = {name: draw_curves(member) for name, member in run.members().items()}
-        for name, svg in curves.items():
-            outputs.append(run.figures / (f"{name}-curves.svg" if name else "curves.svg"))
-            files.write_bytes(outputs[-1], svg)
-        files.write_bytes(run.report_file, render(run, curves).encode())
-        context.say(f"report: {run.report_file}")
+        outputs = write(context.run)
+        context.say(f"report: {context.run.report_file}")
         return Result(outputs)
+
+
+def write(run: Run) -> list[Path]:
+    """Write the page and the curves in it, whatever the state of the run; returns the files."""
+    outputs = [run.report_file]
+    curves = {name: draw_curves(member) for name, member in run.members().items()}
+    for name, svg in curves.items():
+        outputs.append(run.figures / (f"{name}-curves.svg" if name else "curves.svg"))
+        files.write_bytes(outputs[-1], svg)
+    files.write_bytes(run.report_file, render(run, curves).encode())
+    return outputs
 
 
 def draw_curves(run: Run) -> bytes:

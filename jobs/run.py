@@ -11,6 +11,7 @@ import msgspec
 from checkpoints import Store, files
 from gan import config as configs
 from gan.config import RunConfig
+from gan.data import DataInfo, steps_per_pass
 
 FORMAT = 1
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -103,6 +104,17 @@ class Run:
         except (msgspec.ValidationError, KeyError) as error:
             raise RunError(f"{self.config_file} cannot be used: {error}") from None
 
+    def check_data(self, info: DataInfo) -> None:
+        """Raise RunError if these are not the images that the run began with."""
+        stored = msgspec.convert(self.settings()["data"], DataInfo)
+        for name in ("name", "train_count", "test_count", "channels", "classes", "fingerprint"):
+            old, new = getattr(stored, name), getattr(info, name)
+            if old != new:
+                raise RunError(
+                    f"{self.path} was made with other images: {name} was {old!r}, now is {new!r}; "
+                    "give the images that it was made with, or another --name"
+                )
+
     def store(self, **options: Any) -> Store:
         """The run's checkpoints; `options` as for `Store`."""
         return Store(self.path / "checkpoints", configs.identity(self.config()), **options)
@@ -112,16 +124,18 @@ class Run:
         names = self.settings().get("members")
         return {name: Run(self.path / name) for name in names} if names else {"": self}
 
-    def write(self, recipe: str, config: RunConfig, total_steps: int, threads: int) -> None:
+    def write(self, recipe: str, config: RunConfig, info: DataInfo, threads: int) -> None:
         """Create the folder, or bring the settings that do not change the result up to date."""
+        epoch = steps_per_pass(config, info) * config.train.passes_per_epoch
         settings = {
             "format": FORMAT,
             "recipe": recipe,
             "variant": config.variant,
             "identity": configs.identity(config),
-            "total_steps": total_steps,
+            "total_steps": epoch * config.train.epochs,
             "threads": threads,
             "config": msgspec.to_builtins(config),
+            "data": msgspec.to_builtins(info),
         }
         if not self.exists or self.settings() != settings:
             files.write_json(self.config_file, settings)

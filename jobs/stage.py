@@ -26,6 +26,9 @@ TAKE_OVER = "GANYMEDE_TAKE_OVER"  # go on even if another attempt seems alive
 GPUS = "GANYMEDE_GPUS"  # CUDA_VISIBLE_DEVICES as the user had it; submitit's local jobs see none
 
 
+_LOOK_EVERY_S = 2.0  # seconds between two looks for a cancellation
+
+
 class Stopped(Exception):
     """The work was told to stop, and has saved what it had."""
 
@@ -38,13 +41,29 @@ class Result:
     figures: dict[str, Any] = field(default_factory=dict)
 
 
+class Stop:
+    """Why to stop, or None: a signal, the deadline, or a cancellation made on another machine."""
+
+    def __init__(self, request: StopRequest, run: Run) -> None:
+        self.request, self.run = request, run
+        self._next_look = 0.0
+
+    def reason(self, save_s: float = 0.0) -> str | None:
+        now = time.monotonic()
+        if now > self._next_look:
+            self._next_look = now + _LOOK_EVERY_S
+            if self.run.cancel_file.exists():
+                return str(Cause.CANCELLED)
+        return self.request.reason(save_s)
+
+
 @dataclass(frozen=True)
 class Context:
     """What a job has at hand while it works."""
 
     run: Run
     attempt: Attempt
-    stop: StopRequest
+    stop: Stop
     say: Callable[[str], None]
 
 
@@ -67,12 +86,13 @@ class StageJob(ABC):
         _restore_gpus()
         take_over = bool(os.environ.get(TAKE_OVER))
         attempt = Attempt.begin(run, self.stage, take_over, job_id=job_id())
-        with StopRequest(deadline_from_environment()).listening() as stop:
+        with StopRequest(deadline_from_environment()).listening() as request:
             try:
-                result = self.work(Context(run, attempt, stop, say))
+                result = self.work(Context(run, attempt, Stop(request, run), say))
                 attempt.guard()
-                attempt.end(Cause.FINISHED)
+                # In this order: the stage is never seen as neither running nor finished.
                 records.complete(run, self.stage, result.outputs, result.figures)
+                attempt.end(Cause.FINISHED)
                 return Cause.FINISHED
             except Stopped as stopped:
                 cause = Cause.CANCELLED if run.cancel_file.exists() else Cause(str(stopped))

@@ -27,6 +27,7 @@ class Train(StageJob):
         _compare_numerics(context, {"ganymede": version(), **numerics.fingerprint(device)})
         images = data.load(config.data)
         data.check(config, images.info)
+        run.check_data(images.info)
         outputs = trainer.Outputs(
             checkpoints=run.store(keep=config.train.keep_checkpoints, guard=context.attempt.guard),
             samples=SampleStore(run.path, provenance(run), context.attempt.guard),

@@ -1,9 +1,8 @@
 """Is everything as it was written? Every file of a run against what was recorded of it."""
 
-from gan.config import ACGANConfig
 from jobs import records
-from jobs.pipeline import stages
-from jobs.run import Run
+from jobs.pipeline import Stage, stages
+from jobs.run import Run, RunError
 
 
 def problems(run: Run) -> list[str]:
@@ -11,13 +10,21 @@ def problems(run: Run) -> list[str]:
     found: list[str] = []
     for member in run.members().values():
         found += member.store().problems()
-        if isinstance(member.config(), ACGANConfig):
+        if member.config().generates:
             found += _sample_problems(member)
     for stage in stages(run):
-        record = records.completion(stage.run, stage.name)
-        if record:
-            found += records.problems(stage.run, record)
+        found += _record_problems(stage)
     return list(dict.fromkeys(found))  # a damaged file may be named twice
+
+
+def _record_problems(stage: Stage) -> list[str]:
+    try:
+        for number in records.numbers(stage.run, stage.name):
+            records.read(stage.run.attempt_file(stage.name, number))
+        record = records.completion(stage.run, stage.name)
+        return records.problems(stage.run, record) if record else []
+    except RunError as error:
+        return [str(error)]
 
 
 def _sample_problems(run: Run) -> list[str]:

@@ -1,3 +1,5 @@
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,15 @@ def test_creating_lets_one_caller_win(tmp_path: Path) -> None:
         files.create_bytes(path, b"second")
     assert path.read_bytes() == b"first"
     assert len(list(path.parent.iterdir())) == 1
+
+
+def test_old_leftovers_are_removed_and_young_ones_left(tmp_path: Path) -> None:
+    for name, age_s in ((".aside-old", 3600), (".aside-young", 0), ("data", 3600)):
+        (tmp_path / name).write_bytes(b"")
+        then = time.time() - age_s
+        os.utime(tmp_path / name, (then, then))
+    files.remove_leftovers(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {".aside-young", "data"}
 
 
 def test_json_carries_any_letters(tmp_path: Path) -> None:

@@ -26,10 +26,13 @@ def test_state_is_copied_before_save_returns(tmp_path: Path) -> None:
 def test_buffers_are_kept_and_follow_new_shapes(tmp_path: Path) -> None:
     store = Store(tmp_path, "identity")
     saver = BackgroundSaver(store)
+    places = []
     for step, size in ((1, 10), (2, 10), (3, 20)):
         saver.save(step, {"weights": torch.full((size,), float(step))})
         saver.wait()
         assert torch.equal(store.latest().load()["weights"], torch.full((size,), float(step)))
+        places.append(saver._buffers["/weights"].data_ptr())
+    assert places[0] == places[1]
     saver.close()
     assert saver.longest_save_s > 0
 

@@ -75,6 +75,21 @@ def test_damaged_checkpoints_never_push_out_good_ones(store: Store) -> None:
     assert store.latest().step == 40
 
 
+def test_flipped_bits_in_later_ones_never_push_out_what_is_committed(tmp_path: Path) -> None:
+    store = Store(tmp_path, "identity", keep=1)
+    for step in (20, 30):
+        store.keep = 2
+        store.commit(step, content(step))
+    flip_a_bit(store.path(30) / "state.pt")
+    store.keep = 1
+    store.commit(22, content(22))  # went back to 20, two steps on
+    assert store.latest().step == 22
+    assert store.steps() == [22, 30]
+    store.commit(30, content(30))
+    assert store.steps() == [30]
+    assert store.problems() == []
+
+
 def test_a_damaged_step_is_replaced_when_reached_again(store: Store) -> None:
     flip_a_bit(store.path(30) / "state.pt")
     store.commit(30, content(30))

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from gan.optim import Adam, SaturatingBeta, load_state_tensors, saturation_step, state_tensors
+from gan.config import AdamConfig, ConfigError, saturation_step
+from gan.optim import Adam, SaturatingBeta, load_state_tensors, state_tensors
 
 GAN_BETAS, DEFAULT_BETAS = (0.0, 0.9), (0.9, 0.999)
 KERNELS = {"single": {"foreach": False}, "foreach": {"foreach": True}, "fused": {"fused": True}}
@@ -149,6 +150,9 @@ def test_counter_stands_still_at_float32s_end_and_larger_caps_are_refused() -> N
     assert counter + 1 == counter
     with pytest.raises(ValueError, match=r"would have to count to .* allowed: below 16,777,216"):
         Adam(network().parameters(), lr=1e-3, betas=(0.9, 1 - 1e-6))
+    with pytest.raises(ConfigError, match=r"optim\.beta2 is 0\.999999; allowed: a little less"):
+        AdamConfig(beta2=1 - 1e-6)
+    assert AdamConfig(beta2=1 - 1e-6, step_fix="off").beta2 == 1 - 1e-6
 
 
 def test_saturating_beta_is_the_same_float_otherwise() -> None:

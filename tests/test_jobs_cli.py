@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from gan import data
+from gan.config import ACGANConfig
 from jobs.cli import main
+from jobs.run import Run
 
 
 @pytest.fixture(autouse=True)
@@ -60,7 +63,9 @@ def test_width_of_zero(refused: Callable[..., str]) -> None:
 
 def test_batch_larger_than_the_data(refused: Callable[..., str]) -> None:
     said = refused("run", "acgan-digits", "--train.batch-size", "1439")
-    assert "train.batch_size is 1439; allowed: 1 to 1438" in said
+    assert "train.batch_size is 1439; allowed: 2 to 1438" in said
+    said = refused("run", "acgan-digits", "--train.batch-size", "1")
+    assert "train.batch_size is 1; allowed: 2 to 1438" in said
 
 
 def test_unknown_data(refused: Callable[..., str]) -> None:
@@ -94,8 +99,42 @@ def test_bad_names_and_places(refused: Callable[..., str]) -> None:
 
 
 def test_impossible_limits(refused: Callable[..., str]) -> None:
-    assert "minutes is 0.0; allowed: above 0" in refused("run", "acgan-digits", "--minutes", "0")
+    for minutes in ("0.0", "nan", "inf"):
+        said = refused("run", "acgan-digits", "--minutes", minutes)
+        assert f"minutes is {minutes}; allowed: above 0" in said
+    assert "lines is 0; allowed: 1 or more" in refused("logs", "x", "--lines", "0")
+    said = refused("run", "acgan-digits", "--optim.beta2", "0.9999999")
+    assert "optim.beta2 is 0.9999999; allowed: a little less" in said
+    said = refused("run", "acgan-digits", "--data.test-fraction", "0.0001")
+    assert "data.test_fraction is 0.0001; allowed: enough for at least one" in said
     assert "threads is -1; allowed" in refused("run", "acgan-digits", "--threads", "-1")
+
+
+def test_runs_that_is_a_file(refused: Callable[..., str], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    said = refused("run", "acgan-digits", "--runs", "file")
+    assert "runs is 'file'; allowed: a folder" in said
+
+
+def test_help_of_run_lists_the_names(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "--help"]) == 0
+    assert "acgan-digits" in capsys.readouterr().out
+
+
+def test_one_unreadable_run_does_not_hide_the_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], tiny_acgan: ACGANConfig
+) -> None:
+    for name in ("good", "bad"):
+        run = Run(tmp_path / "runs" / name)
+        run.write("acgan-digits", tiny_acgan, data.inspect(tiny_acgan.data), 1)
+    (run.path / "attempts").mkdir()
+    run.attempt_file("train", 1).write_text("garbage")
+    assert main(["status"]) == 2
+    said = capsys.readouterr()
+    assert "good" in said.out
+    assert "train-0001.json cannot be read" in said.err
+    assert main(["verify", "bad"]) == 1
+    assert "train-0001.json cannot be read" in capsys.readouterr().out
 
 
 def test_list_names_everything(capsys: pytest.CaptureFixture[str]) -> None:

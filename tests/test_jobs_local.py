@@ -159,6 +159,16 @@ def test_a_run_that_seems_alive_elsewhere_can_be_taken_over(
     del record["cause"]
     path.write_text(json.dumps(record))
     assert json.loads(ganymede("status", "run", "--json").stdout)[0]["state"] == "running"
+    bystander = subprocess.Popen(["sleep", "60"])
+    path.write_text(json.dumps(record | {"pid": bystander.pid}))
+    assert "asked to save and stop: nothing ran here" in ganymede("cancel", "run").stdout
+    waiting = start(tmp_path, *LONGER, "--name", "run")
+    time.sleep(3)
+    waiting.terminate()
+    assert waiting.wait(timeout=20) == 128 + signal.SIGTERM  # it does not wait for the other one
+    assert bystander.poll() is None  # nor signal what has the same number here
+    bystander.kill()
+    bystander.wait()
     done = ganymede("resume", "run", "--take-over")
     assert done.returncode == 0, done.stdout + done.stderr
     assert_equal_runs(run, undisturbed)
@@ -218,6 +228,27 @@ def test_damaged_end_of_a_finished_run_is_made_again(
     assert "going on from step 242" in healed.stdout
     assert_equal_runs(run, undisturbed)
     assert ganymede("verify", "run").returncode == 0
+
+
+def test_report_of_an_unfinished_run_does_not_stand_for_the_final_one(
+    tmp_path: Path, ganymede: Ganymede
+) -> None:
+    assert ganymede(*TINY, "--name", "run", "--minutes", "0.001").returncode == 1
+    assert ganymede("report", "run").returncode == 0
+    run = Run(tmp_path / "runs" / "run")
+    assert "What is missing" in run.report_file.read_text()
+    assert ganymede("resume", "run").returncode == 0
+    assert "What is missing" not in run.report_file.read_text()
+
+
+def test_a_failed_save_is_not_called_saved(tmp_path: Path, ganymede: Ganymede) -> None:
+    run = Run(tmp_path / "runs" / "run")
+    process = start(tmp_path, *TINY, "--train.epochs", "500", "--name", "run")
+    wait_for_step(run, 30)
+    shutil.rmtree(run.path / "checkpoints", ignore_errors=True)
+    (run.path / "checkpoints").write_text("a file where the folder was")
+    process.terminate()
+    assert process.wait(timeout=60) == 1
 
 
 def test_refused_checkpoints_give_status_2(tmp_path: Path, ganymede: Ganymede) -> None:

@@ -2,6 +2,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from gan import recipes
 from gan.config import ACGANConfig, ConfigError
@@ -102,6 +103,49 @@ def test_settings_that_change_no_result_may_change(tmp_path: Path, tiny_acgan: A
     assert run.config().train.log_every == 500
 
 
+def test_other_images_are_refused(tmp_path: Path, tiny_acgan: ACGANConfig) -> None:
+    def paint(folder: str, count: int) -> ACGANConfig:
+        (tmp_path / folder).mkdir(exist_ok=True)
+        for i in range(count):
+            Image.new("RGB", (8, 8), (i, 0, 0)).save(tmp_path / folder / f"{i}.png")
+        place = {"name": "folder", "root": str(tmp_path / folder)}
+        return replace(
+            tiny_acgan,
+            data=replace(tiny_acgan.data, **place),
+            train=replace(tiny_acgan.train, batch_size=4),
+        )
+
+    prepare("acgan-digits", paint("a", 20), tmp_path / "run", 1)
+    prepare("acgan-digits", paint("same", 20), tmp_path / "run", 1)
+    with pytest.raises(RunError, match="made with other images: train_count was 16, now is 20"):
+        prepare("acgan-digits", paint("more", 25), tmp_path / "run", 1)
+    repainted = paint("b", 20)
+    Image.new("RGB", (8, 8), (9, 9, 9)).save(tmp_path / "b" / "7.png")
+    with pytest.raises(RunError, match="made with other images: fingerprint was"):
+        prepare("acgan-digits", repainted, tmp_path / "run", 1)
+
+
+def test_pipeline_does_not_take_over_anothers_run(tmp_path: Path, tiny_acgan: ACGANConfig) -> None:
+    mine = prepare("acgan-digits", tiny_acgan, tmp_path / "p" / "gan", 1)
+    before = mine.config_file.read_bytes()
+    with pytest.raises(RunError, match="p/gan was made by 'acgan-digits'"):
+        prepare("demo", pipeline.demo(), tmp_path / "p", 2)
+    assert mine.config_file.read_bytes() == before
+
+
+def test_classifier_must_be_able_to_judge(tmp_path: Path) -> None:
+    demo = pipeline.demo()
+    small = replace(demo, gan=replace(demo.gan, data=replace(demo.gan.data, image_size=8)))
+    with pytest.raises(
+        ConfigError, match=r"at 16 pixels, gan\.data is digits at 8; allowed: the s"
+    ):
+        prepare("demo", small, tmp_path / "demo", 2)
+    few = replace(demo, gan=replace(demo.gan, train=replace(demo.gan.train, final_samples=3)))
+    with pytest.raises(ConfigError, match="final_samples is 3, test images are 359; allowed: 4"):
+        prepare("demo", few, tmp_path / "demo", 2)
+    assert not (tmp_path / "demo").exists()
+
+
 def test_a_strangers_folder_is_left_alone(tmp_path: Path, tiny_acgan: ACGANConfig) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("precious")
@@ -120,7 +164,7 @@ def test_a_start_that_was_cut_off_is_gone_on_with(tmp_path: Path) -> None:
 
 def test_batch_and_latent_must_fit_the_data(tmp_path: Path, tiny_acgan: ACGANConfig) -> None:
     large = replace(tiny_acgan, train=replace(tiny_acgan.train, batch_size=5000))
-    with pytest.raises(ConfigError, match="batch_size is 5000; allowed: 1 to 1438"):
+    with pytest.raises(ConfigError, match="batch_size is 5000; allowed: 2 to 1438"):
         prepare("acgan-digits", large, tmp_path / "run", 1)
     short = replace(tiny_acgan, model=replace(tiny_acgan.model, latent=9))
     with pytest.raises(ConfigError, match="latent is 9; allowed: 10 or more"):

@@ -8,7 +8,7 @@ import pytest
 from checkpoints import files
 from jobs import records
 from jobs.records import Attempt, AttemptAlive, Cause, Superseded, Unfinished
-from jobs.run import Run
+from jobs.run import Run, RunError
 
 
 @pytest.fixture
@@ -61,6 +61,9 @@ def test_other_boot_is_dead_and_other_machine_counts_as_alive(run: Run) -> None:
     assert records.is_alive(record)
     assert not records.is_alive(record | {"boot_id": "another"})
     assert records.is_alive(record | {"boot_id": "another", "host": "another"})
+    assert records.is_alive(record | {"host": "another", "pid": 1 << 22})  # another container
+    assert records.is_here(record)
+    assert not records.is_here(record | {"host": "another"})
 
 
 def test_end_is_recorded_on_a_full_disk(small_disk: Path) -> None:
@@ -96,9 +99,16 @@ def test_completion_is_verified_by_who_needs_it(run: Run) -> None:
 
 
 def test_seconds_add_up_over_attempts(run: Run) -> None:
-    for number, (started, ended) in enumerate([(100.0, 110.0), (200.0, 205.0)], 1):
-        record = {"started": started, "ended": ended}
+    for number, (started, ended) in enumerate([(100, 110), (150, None), (200, 205)], 1):
+        record = {"started": started} | ({"ended": ended} if ended else {})
         files.write_json(run.attempt_file("train", number), record)
     records.complete(run, "train", [], {})
-    assert records.completion(run, "train")["seconds"] == 15
-    assert records.completion(run, "train")["attempts"] == 2
+    assert records.completion(run, "train")["seconds"] == 15  # a killed attempt's end is unknown
+    assert records.completion(run, "train")["attempts"] == 3
+
+
+def test_damaged_record_is_named(run: Run) -> None:
+    Attempt.begin(run, "train").end(Cause.TERMINATED)
+    run.attempt_file("train", 1).write_text("garbage")
+    with pytest.raises(RunError, match=r"train-0001\.json cannot be read"):
+        records.latest(run, "train")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gan import samples
+from gan import data, samples
 from jobs import records, report
 from jobs.run import Run
 
@@ -84,7 +84,8 @@ def test_report_says_what_is_missing(demo: Run, tmp_path: Path) -> None:
     from gan.recipes import classifier_digits
 
     run = Run(tmp_path / "<b>young")
-    run.write("classifier-digits", classifier_digits(), 660, 1)
+    config = classifier_digits()
+    run.write("classifier-digits", config, data.inspect(config.data), 1)
     text = report.render(run, {"": report.draw_curves(run)})
     assert "Nothing has been measured yet" in text
     assert "young train: waiting" in text
@@ -96,6 +97,7 @@ def test_report_may_be_written_again(demo: Run) -> None:
     from jobs.cli import main
 
     demo.report_file.unlink()
+    assert main(["verify", str(demo.path)]) == 1
     assert main(["report", str(demo.path)]) == 0
     assert demo.report_file.is_file()
     assert main(["verify", str(demo.path)]) == 0

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from gan import data
 from gan.config import ACGANConfig
 from jobs.run import Run, RunError, check_name, find, list_runs
 
@@ -9,7 +10,7 @@ from jobs.run import Run, RunError, check_name, find, list_runs
 @pytest.fixture
 def run(tmp_path: Path, tiny_acgan: ACGANConfig) -> Run:
     run = Run(tmp_path / "runs" / "one")
-    run.write("acgan-digits", tiny_acgan, total_steps=44, threads=1)
+    run.write("acgan-digits", tiny_acgan, data.inspect(tiny_acgan.data), 1)
     return run
 
 

@@ -10,8 +10,9 @@ from checkpoints import CheckpointError
 from jobs import records
 from jobs.records import Cause
 from jobs.run import Run
-from jobs.stage import Context, Result, StageJob, Stopped, cause_of
+from jobs.stage import Context, Result, StageJob, Stop, Stopped, cause_of
 from jobs.train import Train
+from slurm.preemption import StopRequest
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,30 @@ def test_stop_is_a_cause_not_an_error(tmp_path: Path) -> None:
 def test_stop_of_a_cancelled_run_is_a_cancellation(tmp_path: Path) -> None:
     Run(tmp_path).cancel_file.write_text("{}")
     assert Job(tmp_path, Stopped("terminated"))() == "cancelled"
+
+
+def test_stage_is_complete_before_its_attempt_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    end = records.Attempt.end
+
+    def noting(attempt: records.Attempt, cause: Cause, **facts: object) -> None:
+        seen.append(records.completion(attempt.run, "work") is not None)
+        end(attempt, cause, **facts)
+
+    monkeypatch.setattr(records.Attempt, "end", noting)
+    Job(tmp_path)()
+    assert seen == [True]
+
+
+def test_cancellation_is_noticed_without_a_signal(tmp_path: Path) -> None:
+    stop = Stop(StopRequest(), Run(tmp_path))
+    assert stop.reason() is None
+    Run(tmp_path).cancel_file.write_text("{}")
+    assert stop.reason() is None  # it has just looked
+    stop._next_look = 0
+    assert stop.reason() == "cancelled"
 
 
 def test_crash_leaves_its_traceback(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

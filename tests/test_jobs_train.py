@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from gan import data
 from gan.config import ClassifierConfig
 from jobs import records
 from jobs.run import Run
@@ -13,7 +14,7 @@ from jobs.version import version
 @pytest.fixture
 def run(tmp_path: Path, tiny_classifier: ClassifierConfig) -> Run:
     run = Run(tmp_path / "run")
-    run.write("classifier-digits", tiny_classifier, total_steps=44, threads=1)
+    run.write("classifier-digits", tiny_classifier, data.inspect(tiny_classifier.data), 1)
     return run
 
 
@@ -35,7 +36,7 @@ def test_other_numerics_are_recorded_with_a_warning(
 ) -> None:
     Train(run.path)()
     records.withdraw(run, "train")
-    run.write("classifier-digits", tiny_classifier, total_steps=44, threads=2)
+    run.write("classifier-digits", tiny_classifier, data.inspect(tiny_classifier.data), 2)
     Train(run.path)()
     said = capsys.readouterr().out
     assert "not as in attempt 1: threads: 1 -> 2; the result may differ in its last bits" in said

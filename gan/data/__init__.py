@@ -38,10 +38,16 @@ def load(config: DataConfig) -> ImageSet:
 
 def check(config: RunConfig, info: DataInfo) -> None:
     """Raise ConfigError if these settings do not go with this data set."""
-    if config.train.batch_size > info.train_count:
+    fewest = 2 if config.generates else 1  # a generator's BatchNorm needs two images
+    if not fewest <= config.train.batch_size <= info.train_count:
         raise ConfigError(
-            f"train.batch_size is {config.train.batch_size}; allowed: 1 to {info.train_count}, "
-            f"the number of training images in {info.name}"
+            f"train.batch_size is {config.train.batch_size}; allowed: {fewest} to "
+            f"{info.train_count}, the number of training images in {info.name}"
+        )
+    if info.test_count < 1:
+        raise ConfigError(
+            f"data.test_fraction is {config.data.test_fraction}; allowed: enough for at least one "
+            f"of the {info.train_count} images in {info.name}"
         )
     classes = len(info.classes)
     if isinstance(config, ACGANConfig) and config.model.latent < classes:

@@ -15,7 +15,8 @@ _LEVELS = 16  # the set's grey values run from 0 to 16
 
 def inspect(config: DataConfig) -> DataInfo:
     tests = round(_COUNT * config.test_fraction)
-    return DataInfo("digits", _COUNT - tests, tests, 1, tuple("0123456789"))
+    classes = tuple("0123456789")
+    return DataInfo("digits", _COUNT - tests, tests, 1, classes, fingerprint="scikit-learn")
 
 
 def load(config: DataConfig) -> ImageSet:

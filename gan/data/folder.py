@@ -5,13 +5,16 @@ class; or pictures only, which make one class. Without a `test/` part, `data.tes
 pictures are held out. Every picture is read as RGB.
 """
 
+import hashlib
+import io
+import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from gan.config import DataConfig
@@ -21,24 +24,43 @@ _SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 _Labelled = list[tuple[Path, int]]
 
 
+@dataclass(frozen=True)
+class _Survey:
+    """Which files there are, and what they stand for."""
+
+    classes: tuple[str, ...]
+    train: _Labelled
+    test: _Labelled
+
+    @property
+    def paths(self) -> list[Path]:
+        return [path for path, _ in self.train + self.test]
+
+    def info(self, root: Path, digests: Sequence[str]) -> DataInfo:
+        names = [str(path.relative_to(root)) for path in self.paths]
+        contents = json.dumps(list(zip(names, digests, strict=True)))
+        fingerprint = hashlib.sha256(contents.encode()).hexdigest()
+        sizes = len(self.train), len(self.test)
+        return DataInfo("folder", *sizes, 3, self.classes or ("image",), fingerprint)
+
+
 def inspect(config: DataConfig) -> DataInfo:
     """Size and classes; every picture is decoded, so that a broken one is found before the run."""
-    info, train, test = _survey(config)
-    _decode([path for path, _ in train + test], config.image_size)
-    return info
+    survey = _survey(config)
+    return survey.info(Path(config.root), [digest for _, digest in _decode(survey.paths, config)])
 
 
 def load(config: DataConfig) -> ImageSet:
-    info, train, test = _survey(config)
-    return ImageSet(info, *_arrays(train, config), *_arrays(test, config))
+    survey = _survey(config)
+    decoded = _decode(survey.paths, config)
+    info = survey.info(Path(config.root), [digest for _, digest in decoded])
+    images = to_array([image for image, _ in decoded])
+    labels = np.array([label for _, label in survey.train + survey.test], dtype=np.int64)
+    cut = info.train_count
+    return ImageSet(info, images[:cut], labels[:cut], images[cut:], labels[cut:])
 
 
-def _arrays(part: _Labelled, config: DataConfig) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    images = to_array(_decode([path for path, _ in part], config.image_size))
-    return images, np.array([label for _, label in part], dtype=np.int64)
-
-
-def _survey(config: DataConfig) -> tuple[DataInfo, _Labelled, _Labelled]:
+def _survey(config: DataConfig) -> _Survey:
     root = Path(config.root)
     if not root.is_dir():
         raise DataError(f"data.root is {config.root!r}; no such folder")
@@ -58,7 +80,7 @@ def _survey(config: DataConfig) -> tuple[DataInfo, _Labelled, _Labelled]:
             f"{root} holds {len(train)} training and {len(test)} test pictures; at least one of "
             f"each is needed ({', '.join(_SUFFIXES)}; in folders by class, or all in one)"
         )
-    return DataInfo("folder", len(train), len(test), 3, classes or ("image",)), train, test
+    return _Survey(classes, train, test)
 
 
 def _classes(folder: Path) -> tuple[str, ...]:
@@ -76,14 +98,16 @@ def _list(folder: Path, classes: Sequence[str]) -> _Labelled:
     ]
 
 
-def _decode(paths: Sequence[Path], size: int) -> list[Image.Image]:
+def _decode(paths: Sequence[Path], config: DataConfig) -> list[tuple[Image.Image, str]]:
+    """Each picture at the configured size, with the SHA-256 of its file."""
     with ThreadPoolExecutor() as pool:  # decoding releases the interpreter lock
-        return list(pool.map(partial(_open, size=size), paths))
+        return list(pool.map(partial(_open, size=config.image_size), paths))
 
 
-def _open(path: Path, size: int) -> Image.Image:
+def _open(path: Path, size: int) -> tuple[Image.Image, str]:
     try:
-        with Image.open(path) as image:
-            return resize(image.convert("RGB"), size)
+        content = path.read_bytes()
+        with Image.open(io.BytesIO(content)) as image:
+            return resize(image.convert("RGB"), size), hashlib.sha256(content).hexdigest()
     except (OSError, SyntaxError, ValueError) as error:
         raise DataError(f"{path} is no readable picture: {error}") from error

@@ -24,6 +24,7 @@ class DataInfo:
     test_count: int
     channels: int
     classes: tuple[str, ...]
+    fingerprint: str  # differs when the images do
 
 
 @dataclass(frozen=True)
