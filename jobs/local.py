@@ -80,43 +80,54 @@ class LocalLauncher:
                 stopping = stop.reason() is not None or self.run.cancel_file.exists()
                 if stopping:
                     self._signal_all(display)
-                current = self._advance(graph, display, may_start=not stopping)
-                if not any(self._is_active(i, row, stopping) for i, row in enumerate(current)):
+                current = status.run_status(self.run, self.runs)
+                started = not stopping and self._start_ready(graph, current, display)
+                # Both answers from one look: what ends right after it is seen the next time.
+                if not started and not self._any_active(current, stopping):
                     break
+                self._show(current, display)
                 time.sleep(_POLL_S)
+            current = status.run_status(self.run, self.runs)
+            self._show(current, display)
             for place, row in enumerate(current):
                 display.stage_ended(row)
                 self._tell_if_it_never_began(place, row, display)
         return self._exit_status(current, stop)
 
-    def _advance(
-        self, graph: list[Stage], display: Display, may_start: bool
-    ) -> list[status.StageStatus]:
-        """Start every stage that can start; returns where all of them are."""
-        current = status.run_status(self.run, self.runs)
-        finished = {
-            id(stage) for stage, row in zip(graph, current, strict=True) if row.state == "finished"
-        }
-        for place, (stage, row) in enumerate(zip(graph, current, strict=True)):
-            attach = row.state == "running" and not self.options.take_over
-            if attach and place not in self._launched:
+    def _start_ready(
+        self, graph: list[Stage], current: list[status.StageStatus], display: Display
+    ) -> bool:
+        """Start every stage that can start; returns whether there was any."""
+        rows = list(zip(graph, current, strict=True))
+        finished = {id(stage) for stage, row in rows if row.state == "finished"}
+        started = False
+        for place, (stage, row) in enumerate(rows):
+            if place in self._launched or row.state == "finished":
+                continue
+            if row.state == "running" and not self.options.take_over:
                 self._launched[place] = _Launched(stage, None, row.attempts)
                 host = (records.latest(stage.run, stage.name) or {}).get("host")
                 display.note(f"{row.run} {row.stage}: already running, job {row.job_id} on {host}")
-            ready = all(id(need) in finished for need in stage.after)
-            if may_start and ready and row.state != "finished" and place not in self._launched:
+                started = True
+            elif all(id(need) in finished for need in stage.after):
                 self._launched[place] = _Launched(stage, self._submit(stage), row.attempts)
-            if place in self._launched:
-                self._show(self._launched[place], row, display)
-        return status.run_status(self.run, self.runs)
+                started = True
+        return started
 
-    def _show(self, launched: _Launched, row: status.StageStatus, display: Display) -> None:
-        active = launched.is_active(row)
-        job_id = launched.job.job_id if launched.job else row.job_id
-        log = launched.stage.run.logs / f"{job_id}_0_log.out"
-        begun = row.attempts > launched.attempts_before or launched.job is None
-        progress = status.read_progress(launched.stage.run, row.stage) if begun else None
-        display.stage(row, active, log, progress)
+    def _any_active(self, current: list[status.StageStatus], stopping: bool) -> bool:
+        return any(
+            launched.is_active(current[place], stopping)
+            for place, launched in self._launched.items()
+        )
+
+    def _show(self, current: list[status.StageStatus], display: Display) -> None:
+        for place, launched in self._launched.items():
+            row = current[place]
+            job_id = launched.job.job_id if launched.job else row.job_id
+            log = launched.stage.run.logs / f"{job_id}_0_log.out"
+            begun = row.attempts > launched.attempts_before or launched.job is None
+            progress = status.read_progress(launched.stage.run, row.stage) if begun else None
+            display.stage(row, launched.is_active(row), log, progress)
 
     def _tell_if_it_never_began(
         self, place: int, row: status.StageStatus, display: Display
@@ -126,9 +137,6 @@ class LocalLauncher:
             return
         if row.attempts == launched.attempts_before:
             display.note(f"{row.stage}: its job ended early; see {launched.job.paths.stdout}")
-
-    def _is_active(self, place: int, row: status.StageStatus, stopping: bool) -> bool:
-        return place in self._launched and self._launched[place].is_active(row, stopping)
 
     def _submit(self, stage: Stage) -> "submitit.Job[str]":
         executor = submitit.LocalExecutor(folder=stage.run.logs)
