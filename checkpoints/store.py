@@ -45,11 +45,11 @@ class Checkpoint:
                 raise pickle.UnpicklingError("not torch's zip format")
             tree = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
         except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-            reason = str(error).partition("Please file an issue")[0]
-            reason = " ".join(reason.split())[-300:]
+            lines = str(error).splitlines() or [type(error).__name__]
+            found = next((line.strip() for line in lines if "GLOBAL" in line), lines[0])
             raise CheckpointError(
                 f"{self.folder / STATE}: refused, only tensors and plain values are allowed in it; "
-                f"nothing of it was executed ({reason})"
+                f"nothing of it was executed ({found})"
             ) from None
         if not isinstance(tree, dict):
             raise CheckpointError(f"{self.folder / STATE}: holds {type(tree).__name__}, not a dict")

@@ -26,6 +26,12 @@ TAKE_OVER = "GANYMEDE_TAKE_OVER"  # go on even if another attempt seems alive
 GPUS = "GANYMEDE_GPUS"  # CUDA_VISIBLE_DEVICES as the user had it; submitit's local jobs see none
 
 
+_EXIT_STATUS = {
+    Cause.REFUSED: 2,
+    Cause.DISK_FULL: 1,
+    Cause.OUT_OF_MEMORY: 1,
+    Cause.SUPERSEDED: 1,
+}
 _LOOK_EVERY_S = 2.0  # seconds between two looks for a cancellation
 
 
@@ -79,7 +85,10 @@ class StageJob(ABC):
         """Do it. Raises Stopped after saving, if asked to stop."""
 
     def __call__(self) -> str:
-        """Run one attempt; returns its cause. Errors are recorded, then raised."""
+        """Run one attempt; returns its cause.
+
+        A crash is recorded and raised; failures that a user can mend raise SystemExit.
+        """
         run = Run(self.path)
         if records.completion(run, self.stage):
             return Cause.FINISHED
@@ -100,7 +109,9 @@ class StageJob(ABC):
                 say(f"{self.stage} stopped: {cause}")
                 return cause
             except BaseException as error:
-                _record_failure(attempt, error)
+                cause = _record_failure(attempt, error)
+                if cause in _EXIT_STATUS:  # told in words; a traceback would bury them
+                    raise SystemExit(_EXIT_STATUS[cause]) from error
                 raise
 
 
@@ -112,7 +123,7 @@ def _restore_gpus() -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = visible
 
 
-def _record_failure(attempt: Attempt, error: BaseException) -> None:
+def _record_failure(attempt: Attempt, error: BaseException) -> Cause:
     cause = cause_of(error)
     message = str(error) or type(error).__name__
     say(f"{attempt.stage} ended: {cause}: {message}")
@@ -121,6 +132,7 @@ def _record_failure(attempt: Attempt, error: BaseException) -> None:
         attempt.end(cause, error=message, traceback=trace)
     except OSError as unwritten:
         say(f"the end could not be recorded: {unwritten}")
+    return cause
 
 
 def cause_of(error: BaseException) -> Cause:

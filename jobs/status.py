@@ -32,7 +32,7 @@ class StageStatus:
 
 
 _STATES = {
-    records.Cause.FINISHED: "stopped",  # without its completion record: to be done again
+    records.Cause.FINISHED: "waiting",  # its completion record was taken back: to be done again
     records.Cause.TERMINATED: "stopped",
     records.Cause.INTERRUPTED: "stopped",
     records.Cause.PREEMPTED: "stopped",
