@@ -18,14 +18,17 @@ from slurm.preemption import MINUTES, StopRequest, deadline_from_environment
     ],
 )
 def test_signal_only_sets_the_flag(number: signal.Signals, reason: str) -> None:
-    before = signal.getsignal(number)
-    with StopRequest().listening() as stop:
-        assert stop.reason() is None
-        os.kill(os.getpid(), number)
-        assert stop.reason() == reason
-        os.kill(os.getpid(), signal.SIGTERM)
-        assert stop.reason() == reason  # the first one counts
-    assert signal.getsignal(number) == before
+    original = signal.signal(number, signal.SIG_DFL)  # whatever this process was started with
+    try:
+        with StopRequest().listening() as stop:
+            assert stop.reason() is None
+            os.kill(os.getpid(), number)
+            assert stop.reason() == reason
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert stop.reason() == reason  # the first one counts
+        assert signal.getsignal(number) == signal.SIG_DFL
+    finally:
+        signal.signal(number, original)
 
 
 def test_second_interrupt_hurries_but_a_doubled_one_does_not() -> None:
