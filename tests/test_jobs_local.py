@@ -49,6 +49,13 @@ def wait_for_step(run: Run, step: int, timeout_s: float = 90) -> dict[str, objec
     )
 
 
+def wait_for_text(log: Path, text: str, timeout_s: float = 90) -> None:
+    deadline = time.monotonic() + timeout_s
+    while text not in log.read_text():
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.05)
+
+
 def kill_everything(process: subprocess.Popen[bytes]) -> None:
     for child in psutil.Process(process.pid).children(recursive=True):
         child.kill()
@@ -163,7 +170,7 @@ def test_a_run_that_seems_alive_elsewhere_can_be_taken_over(
     path.write_text(json.dumps(record | {"pid": bystander.pid}))
     assert "asked to save and stop: nothing ran here" in ganymede("cancel", "run").stdout
     waiting = start(tmp_path, *LONGER, "--name", "run")
-    time.sleep(3)
+    wait_for_text(tmp_path / "out.log", "already running")
     waiting.terminate()
     assert waiting.wait(timeout=20) == 128 + signal.SIGTERM  # it does not wait for the other one
     assert bystander.poll() is None  # nor signal what has the same number here
