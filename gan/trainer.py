@@ -1,5 +1,6 @@
 """The one training loop: epochs, checkpoints, sampling, logging, stopping."""
 
+import contextlib
 import math
 import time
 from collections.abc import Callable
@@ -100,17 +101,15 @@ class Trainer:
         Returns None at the end, or the reason for stopping. Raises CheckpointError for checkpoints
         that cannot be gone on from, OSError if the disk is full, NonFiniteLoss.
         """
-        self.restore()
-        self._scalars = ScalarLog(self.outputs.scalars, purge_step=self._first_unlogged_step())
-        try:
-            reason = self._run_epochs()
-            if reason:
-                self.save()
-            self.saver.wait()
-            return reason
-        finally:
-            self._scalars.close()
-            self.saver.close()
+        with contextlib.closing(self.saver):
+            self.restore()
+            log = ScalarLog(self.outputs.scalars, purge_step=self._first_unlogged_step())
+            with contextlib.closing(log) as self._scalars:
+                reason = self._run_epochs()
+                if reason:
+                    self.save()
+                self.saver.wait()
+                return reason
 
     def _run_epochs(self) -> str | None:
         if self._at_epoch_end and (reason := self.finish_epoch()):

@@ -96,6 +96,7 @@ class Logs(OfRun):
     """how many lines of each job's latest log"""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.lines < 1:
             raise ConfigError(f"lines is {self.lines}; allowed: 1 or more")
 

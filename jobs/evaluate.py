@@ -4,7 +4,6 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from jobs import records, trained
-from jobs.records import Cause
 from jobs.stage import Context, Result, StageJob, Stopped
 
 if TYPE_CHECKING:
@@ -73,7 +72,7 @@ class _Judge:
                 stop = self.context.stop.reason
                 return evaluation.predict(function, images, self.model.device, stop)
         except evaluation.Interrupted:
-            raise Stopped(self.context.stop.reason() or Cause.CANCELLED) from None
+            raise Stopped(self.context.stop.reason()) from None
 
     def features(self, images: "np.ndarray") -> "Tensor":
         return self._apply(self.model.variant.critic.features, images)

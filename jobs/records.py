@@ -157,7 +157,7 @@ class Attempt:
     def update(self, **facts: Any) -> None:
         """Add facts to the record."""
         path = self.run.attempt_file(self.stage, self.number)
-        files.write_json(path, files.read_json(path) | facts)
+        files.write_json(path, read(path) | facts)
 
     def end(self, cause: Cause, **facts: Any) -> None:
         """Record the end and its cause."""

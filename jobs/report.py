@@ -109,18 +109,14 @@ def _reliable(run: Run, stage: str) -> dict[str, Any] | None:
 
 def _missing(run: Run, rows: list[dict[str, Any]]) -> list[str]:
     """What the page lacks, and why."""
+    from jobs.pipeline import stages  # which has this job in it
+    from jobs.verify import record_problems
+
     unfinished = [
         f"{r['run']} {r['stage']}: {r['state']}" for r in rows if r["state"] != "finished"
     ]
-    owners = [run, *run.members().values()]
-    found = {
-        problem: None
-        for owner in owners
-        for stage in ("train", "sample", "evaluate", "visualize")
-        if (record := records.completion(owner, stage))
-        for problem in records.problems(owner, record)
-    }
-    return unfinished + list(found)
+    earlier = [stage for stage in stages(run) if stage.name != Report.stage]
+    return unfinished + [problem for stage in earlier for problem in record_problems(stage)]
 
 
 def _embed(data: bytes, kind: str) -> str:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from jobs import trained
-from jobs.records import Cause
 from jobs.stage import Context, Result, StageJob, Stopped
 from jobs.train import provenance
 
@@ -33,7 +32,7 @@ class Sample(StageJob):
         try:
             images = evaluation.generate(model.variant.sampler, noise, context.stop.reason)
         except evaluation.Interrupted:
-            raise Stopped(context.stop.reason() or Cause.CANCELLED) from None
+            raise Stopped(context.stop.reason()) from None
         step = np.array([model.checkpoint.step])
         attributes |= {"weights_sha256": model.checksum}
         content = samples.pack_bytes(images[None], labels.cpu().numpy(), step, attributes)

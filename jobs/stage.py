@@ -25,7 +25,6 @@ from slurm.preemption import StopRequest, deadline_from_environment
 TAKE_OVER = "GANYMEDE_TAKE_OVER"  # go on even if another attempt seems alive
 GPUS = "GANYMEDE_GPUS"  # CUDA_VISIBLE_DEVICES as the user had it; submitit's local jobs see none
 
-
 _EXIT_STATUS = {
     Cause.REFUSED: 2,
     Cause.DISK_FULL: 1,
@@ -52,15 +51,15 @@ class Stop:
 
     def __init__(self, request: StopRequest, run: Run) -> None:
         self.request, self.run = request, run
-        self._next_look = 0.0
+        self._cancelled, self._next_look = False, 0.0
 
     def reason(self, save_s: float = 0.0) -> str | None:
+        """As `StopRequest.reason`; once there is a reason, there always is one."""
         now = time.monotonic()
         if now > self._next_look:
             self._next_look = now + _LOOK_EVERY_S
-            if self.run.cancel_file.exists():
-                return str(Cause.CANCELLED)
-        return self.request.reason(save_s)
+            self._cancelled = self._cancelled or self.run.cancel_file.exists()
+        return str(Cause.CANCELLED) if self._cancelled else self.request.reason(save_s)
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,11 @@ class StageJob(ABC):
             return Cause.FINISHED
         _restore_gpus()
         take_over = bool(os.environ.get(TAKE_OVER))
-        attempt = Attempt.begin(run, self.stage, take_over, job_id=job_id())
+        try:
+            attempt = Attempt.begin(run, self.stage, take_over, job_id=job_id())
+        except RunError as error:  # another attempt is at it: a second launcher's job
+            say(f"{self.stage} not begun: {error}")
+            raise SystemExit(_EXIT_STATUS[Cause.REFUSED]) from error
         with StopRequest(deadline_from_environment()).listening() as request:
             try:
                 result = self.work(Context(run, attempt, Stop(request, run), say))

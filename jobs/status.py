@@ -56,6 +56,7 @@ def stage_status(stage: Stage, name: str) -> StageStatus:
     else:
         cause = cause or records.Cause.KILLED
         state = _STATES.get(records.Cause(cause), "failed")
+        cause = None if state == "waiting" else cause
     return StageStatus(
         run=name,
         path=str(run.path),

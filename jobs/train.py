@@ -4,6 +4,7 @@ import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from jobs import records
 from jobs.run import Run
 from jobs.stage import Context, Result, StageJob, Stopped, save_progress
 from jobs.version import version
@@ -88,9 +89,7 @@ def _compare_numerics(context: Context, present: dict[str, Any]) -> None:
     attempt, run = context.attempt, context.run
     facts: dict[str, Any] = {"numerics": present}
     if attempt.number > 1:
-        from checkpoints import files
-
-        before = files.read_json(run.attempt_file(attempt.stage, attempt.number - 1))
+        before = records.read(run.attempt_file(attempt.stage, attempt.number - 1))
         earlier = before.get("numerics", present)
         changed = [
             f"{k}: {earlier.get(k)} -> {v}" for k, v in present.items() if earlier.get(k) != v

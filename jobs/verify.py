@@ -13,11 +13,12 @@ def problems(run: Run) -> list[str]:
         if member.config().generates:
             found += _sample_problems(member)
     for stage in stages(run):
-        found += _record_problems(stage)
+        found += record_problems(stage)
     return list(dict.fromkeys(found))  # a damaged file may be named twice
 
 
-def _record_problems(stage: Stage) -> list[str]:
+def record_problems(stage: Stage) -> list[str]:
+    """Records of one stage that cannot be read, and files that are not as it left them."""
     try:
         for number in records.numbers(stage.run, stage.name):
             records.read(stage.run.attempt_file(stage.name, number))

@@ -70,6 +70,18 @@ def test_cancellation_is_noticed_without_a_signal(tmp_path: Path) -> None:
     assert stop.reason() is None  # it has just looked
     stop._next_look = 0
     assert stop.reason() == "cancelled"
+    assert stop.reason() == "cancelled"  # asked again at once
+
+
+def test_second_attempt_beside_a_live_one_is_told_without_a_traceback(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    records.Attempt.begin(Run(tmp_path), "work")
+    with pytest.raises(SystemExit) as left:
+        Job(tmp_path)()
+    assert left.value.code == 2
+    assert "work not begun: attempt 1 of work" in capsys.readouterr().out
+    assert records.numbers(Run(tmp_path), "work") == [1]
 
 
 def test_crash_leaves_its_traceback(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
