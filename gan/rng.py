@@ -6,13 +6,15 @@ counter starts at (step, 0): every draw of a run can be made again from three in
 run needs no saved generator, and two streams or steps never share a number. Torch's own CPU
 generator would not do: it keeps only 32 bits of its seed.
 
-Numbers are always drawn for the whole global batch, on the host; a rank takes its slice afterwards.
+Numbers are always drawn for the whole global batch, on the host; a rank takes its share afterwards.
 """
 
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 _MASK64 = (1 << 64) - 1
@@ -50,22 +52,48 @@ def seed_torch(seed: int, stream: Stream, step: int = 0) -> None:
 
 
 class Draws:
-    """All the randomness of one training step, ready to be drawn on `device`."""
+    """All the randomness of one training step, ready to be drawn on `device`.
 
-    def __init__(self, seed: int, step: int, device: torch.device | str = "cpu") -> None:
+    `share` is this rank's part (start, stop, total) of the global batch: every draw then is made
+    for `total` rows, of which the rows of the share are returned.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        step: int,
+        device: torch.device | str = "cpu",
+        share: tuple[int, int, int] | None = None,
+    ) -> None:
         self.seed, self.step, self.device = seed, step, torch.device(device)
+        self.share = share
 
-    def normal(self, stream: Stream, *shape: int) -> Tensor:
-        """Standard normal numbers, float32, of the given shape."""
-        values = generator(self.seed, stream, self.step).standard_normal(shape, dtype=np.float32)
-        return torch.from_numpy(values).to(self.device, non_blocking=True)
+    def normal(self, stream: Stream, count: int, *shape: int) -> Tensor:
+        """Standard normal numbers, float32 (count, *shape)."""
+        generator = self._generator(stream)
+        values = generator.standard_normal((self._total(count), *shape), dtype=np.float32)
+        return self._mine(values)
 
-    def uniform(self, stream: Stream, *shape: int) -> Tensor:
-        """Uniform numbers in [0, 1), float32, of the given shape."""
-        values = generator(self.seed, stream, self.step).random(shape, dtype=np.float32)
-        return torch.from_numpy(values).to(self.device, non_blocking=True)
+    def uniform(self, stream: Stream, count: int, *shape: int) -> Tensor:
+        """Uniform numbers in [0, 1), float32 (count, *shape)."""
+        values = self._generator(stream).random((self._total(count), *shape), dtype=np.float32)
+        return self._mine(values)
 
     def labels(self, stream: Stream, count: int, classes: int) -> Tensor:
         """Uniform class labels, int64 (count,)."""
-        values = generator(self.seed, stream, self.step).integers(classes, size=count)
-        return torch.from_numpy(values).to(self.device, non_blocking=True)
+        return self._mine(self._generator(stream).integers(classes, size=self._total(count)))
+
+    def _generator(self, stream: Stream) -> np.random.Generator:
+        return generator(self.seed, stream, self.step)
+
+    def _total(self, count: int) -> int:
+        if self.share is None:
+            return count
+        start, stop, total = self.share
+        if count != stop - start:
+            raise ValueError(f"{count} rows were asked for; this rank's share is {stop - start}")
+        return total
+
+    def _mine(self, values: NDArray[Any]) -> Tensor:
+        rows = values if self.share is None else values[self.share[0] : self.share[1]]
+        return torch.from_numpy(rows).to(self.device, non_blocking=True)

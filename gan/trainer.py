@@ -16,6 +16,7 @@ from gan import evaluation, rng
 from gan.batches import Batches
 from gan.config import RunConfig
 from gan.data import ImageSet
+from gan.distributed import World
 from gan.samples import SampleStore
 from gan.scalars import ScalarLog
 from gan.variants import Variant
@@ -71,6 +72,9 @@ class Trainer:
     same bits wherever and however often training was interrupted. A checkpoint at an epoch's end
     is saved before the epoch's evaluation; going on from it evaluates again, which writes the same
     bytes to the same places.
+
+    Of several ranks (the variant's `world`) each trains on its share of every batch; rank 0 alone
+    evaluates, samples and writes, and all of them stop after the same step.
     """
 
     def __init__(
@@ -78,8 +82,11 @@ class Trainer:
     ) -> None:
         self.config, self.data, self.variant = config, data, variant
         self.outputs, self.hooks = outputs, hooks
+        self.world = variant.world
+        self.share = self.world.share(config.train.batch_size)
+        variant.weight = self.share.weight
         self.device = next(variant.critic.parameters()).device
-        self.batches = Batches(data, config, self.device)
+        self.batches = Batches(data, config, self.device, self.share)
         self.saver = BackgroundSaver(outputs.checkpoints)
         self.total_steps = config.train.epochs * self.batches.steps_per_epoch
         self.step = 0
@@ -101,15 +108,16 @@ class Trainer:
         Returns None at the end, or the reason for stopping. Raises CheckpointError for checkpoints
         that cannot be gone on from, OSError if the disk is full, NonFiniteLoss.
         """
-        with contextlib.closing(self.saver):
+        with contextlib.closing(self.saver), contextlib.ExitStack() as closing:
             self.restore()
-            log = ScalarLog(self.outputs.scalars, purge_step=self._first_unlogged_step())
-            with contextlib.closing(log) as self._scalars:
-                reason = self._run_epochs()
-                if reason:
-                    self.save()
-                self.saver.wait()
-                return reason
+            if self.world.leads:
+                log = ScalarLog(self.outputs.scalars, purge_step=self._first_unlogged_step())
+                self._scalars = closing.enter_context(contextlib.closing(log))
+            reason = self._run_epochs()
+            if reason:
+                self.save()
+            self.saver.wait()
+            return reason
 
     def _run_epochs(self) -> str | None:
         if self._at_epoch_end and (reason := self.finish_epoch()):
@@ -138,14 +146,20 @@ class Trainer:
         self.variant.set_learning_rate(self.config.optim.learning_rate / 10**drops)
         end = (first // size + 1) * size
         while self.step < end:
-            if reason := self.hooks.stop(self.saver.longest_save_s):
+            reason = self.hooks.stop(self.saver.longest_save_s)
+            if reason and self.world.size == 1:
                 return reason
+            self.world.wants_stop = reason is not None
             self.train_step()
-            self._between_steps(end)
+            if self.world.end_step():
+                return self.world.agree(reason)
+            if self.world.leads:
+                self._between_steps(end)
         return None
 
     def train_step(self) -> None:
-        draws = rng.Draws(self.config.seed, self.step, self.device)
+        share = (self.share.start, self.share.stop, self.share.total)
+        draws = rng.Draws(self.config.seed, self.step, self.device, share)
         images, labels = self.batches.at(self.step, draws)
         self.term_sums += self.variant.update(images, labels, draws)
         self.term_count += 1
@@ -176,6 +190,9 @@ class Trainer:
 
     def finish_epoch(self) -> str | None:
         """Save, evaluate, sample and log; returns the reason if stopped before all was done."""
+        return self.world.agree(self._finish_epoch() if self.world.leads else None)
+
+    def _finish_epoch(self) -> str | None:
         values = self.running_means()
         self.save()
         reason: list[str] = []
@@ -223,7 +240,7 @@ class Trainer:
         The log's entries up to here become durable first: going on from the checkpoint does not
         write them again.
         """
-        if self.step == self._saved_step:
+        if self.step == self._saved_step or not self.world.leads:
             return
         self._scalars.flush()
         self.saver.save(self.step, self.state())
@@ -241,9 +258,12 @@ class Trainer:
     def restore(self) -> None:
         """Go on from the latest good checkpoint, if there is any. Raises CheckpointError."""
         self._last_save = self._started = time.monotonic()
-        checkpoint = self.outputs.checkpoints.latest(self.hooks.say)
-        if checkpoint is None:
+        checkpoint = self.outputs.checkpoints.latest(self.hooks.say) if self.world.leads else None
+        step = self.world.broadcast(checkpoint.step if checkpoint else None)
+        if step is None:
+            self.world.align(self._state_tensors())
             return
+        checkpoint = checkpoint or self.outputs.checkpoints.open(step)
         state = checkpoint.load()
         try:
             self.variant.load_state(state["variant"])
@@ -253,6 +273,10 @@ class Trainer:
             raise CheckpointError(f"{checkpoint.folder} is of another network: {error}") from error
         self._saved_step = self.step
         self.hooks.say(f"going on from step {self.step} ({checkpoint.folder.name})")
+
+    def _state_tensors(self) -> list[torch.Tensor]:
+        networks = self.variant.networks.values()
+        return [tensor.detach() for net in networks for tensor in net.state_dict().values()]
 
     def progress(self, phase: str) -> Progress:
         seconds = time.monotonic() - self._started

@@ -39,7 +39,6 @@ class ACGAN(Variant):
         self.ema = EMA(self.generator, model.ema_decay) if model.ema_decay else None
         if self.ema:
             self.networks["generator_ema"] = self.ema.average
-        self._generator_parameters = list(self.generator.parameters())
 
     @property
     def sampler(self) -> nn.Module:
@@ -63,9 +62,7 @@ class ACGAN(Variant):
         fake: Tensor = self.generator(self.noise(labels, Stream.GENERATOR_NOISE, draws))
         source, classes = self.critic(fake)
         loss = -source.mean() + F.cross_entropy(classes, labels)
-        self.optimizers["generator"].zero_grad()
-        loss.backward(inputs=self._generator_parameters)
-        self.optimizers["generator"].step()
+        self.descend("generator", loss, loss[None])
         if self.ema:
             self.ema.update(draws.step // self.model.generator_every)
 
@@ -87,13 +84,9 @@ class ACGAN(Variant):
         real_class = F.cross_entropy(real_logits, labels)
         fake_class = F.cross_entropy(fake_logits, fake_labels)
         loss = fake_source.mean() - real_source.mean() + real_class + fake_class + penalty
-        self.optimizers["discriminator"].zero_grad()
-        loss.backward()
-        self.optimizers["discriminator"].step()
         accuracy = (real_logits.detach().argmax(1) == labels).float().mean()
-        return torch.stack(
-            [penalty, fake_source.mean(), real_source.mean(), real_class, fake_class, accuracy]
-        ).detach()
+        terms = [penalty, fake_source.mean(), real_source.mean(), real_class, fake_class, accuracy]
+        return self.descend("discriminator", loss, torch.stack(terms))
 
 
 def build(config: ACGANConfig, info: DataInfo, device: torch.device) -> ACGAN:

@@ -10,6 +10,7 @@ from gan import optim, rng
 from gan.blocks import Critic
 from gan.config import AdamConfig, RunConfig
 from gan.data import DataInfo
+from gan.distributed import World
 
 
 class Variant(ABC):
@@ -19,6 +20,31 @@ class Variant(ABC):
     networks: dict[str, nn.Module]
     optimizers: dict[str, torch.optim.Optimizer]  # keys are names of networks
     critic: Critic
+    world = World()  # the processes that train it, just this one unless told otherwise
+    weight = 1.0  # this process's share of the global batch
+
+    def descend(self, player: str, loss: Tensor, terms: Tensor) -> Tensor:
+        """One step of a player's optimiser down the gradient of `loss`, a mean over the batch.
+
+        The gradients are averaged over all ranks, each weighted by its share of the global batch,
+        and so are the running statistics of all networks that train, which any forward pass may
+        have changed. Returns the means of `terms` (T,), without a graph.
+        """
+        optimizer, parameters = self.optimizers[player], self._parameters(player)
+        optimizer.zero_grad()
+        loss.backward(inputs=parameters)
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        buffers = self._buffers() if self.world.size > 1 else []
+        terms = self.world.average([*gradients, *buffers], terms.detach(), self.weight)
+        optimizer.step()
+        return terms
+
+    def _parameters(self, player: str) -> list[nn.Parameter]:
+        return [p for group in self.optimizers[player].param_groups for p in group["params"]]
+
+    def _buffers(self) -> list[Tensor]:
+        trained = (self.networks[name] for name in self.optimizers)
+        return [b for network in trained for b in network.buffers() if b.is_floating_point()]
 
     @abstractmethod
     def update(self, images: Tensor, labels: Tensor, draws: rng.Draws) -> Tensor:

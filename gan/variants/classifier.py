@@ -22,14 +22,10 @@ class Classifier(Variant):
         }
 
     def update(self, images: Tensor, labels: Tensor, draws: rng.Draws) -> Tensor:
-        optimizer = self.optimizers["discriminator"]
         logits = self.classify(images)
         loss = F.cross_entropy(logits, labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
         accuracy = (logits.detach().argmax(1) == labels).float().mean()
-        return torch.stack([loss.detach(), accuracy])
+        return self.descend("discriminator", loss, torch.stack([loss.detach(), accuracy]))
 
 
 def build(config: ClassifierConfig, info: DataInfo, device: torch.device) -> Classifier:

@@ -1,0 +1,192 @@
+"""A real Slurm of our own on one machine: munge, a controller, nodes with GPUs that are only files.
+
+Root starts the daemons; everything that a user does, an ordinary user does.
+"""
+
+import contextlib
+import os
+import pwd
+import shutil
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+NODES = 4
+_FIRST_PORT = 17400
+_STARTED_S = 30.0
+_MUNGE_SOCKET = Path("/run/munge/munge.socket.2")
+
+# Nothing here needs cgroups. KillWait is what a job has left where GraceTime is 0.
+_SLURM_CONF = """
+ClusterName=ganymede
+SlurmctldHost=localhost
+SlurmctldPort={controller_port}
+SlurmUser=root
+AuthType=auth/munge
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+JobAcctGatherType=jobacct_gather/none
+MpiDefault=none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+GresTypes=gpu
+ReturnToService=2
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+SchedulerParameters=sched_interval=1,bf_interval=1,batch_sched_delay=0,sched_min_interval=0
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool-%n
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd-%n.pid
+SlurmctldLogFile={folder}/slurmctld.log
+SlurmdLogFile={folder}/slurmd-%n.log
+SlurmdParameters=config_overrides
+SlurmdTimeout=15
+SlurmctldTimeout=30
+KillWait=15
+MinJobAge={min_job_age}
+MaxArraySize=101
+MessageTimeout=10
+NodeName=n[1-{nodes}] NodeHostname=localhost Port=[{first_port}-{last_port}] CPUs=2 RealMemory=8000 Gres=gpu:2
+PartitionName=low Nodes=ALL Default=YES PriorityTier=1 PreemptMode=REQUEUE OverSubscribe=EXCLUSIVE GraceTime=20
+PartitionName=abrupt Nodes=ALL PriorityTier=1 PreemptMode=REQUEUE OverSubscribe=EXCLUSIVE GraceTime=0
+PartitionName=high Nodes=ALL PriorityTier=10 PreemptMode=OFF OverSubscribe=EXCLUSIVE
+"""  # noqa: E501
+
+
+def why_not() -> str | None:
+    """Why no cluster can be started here, or None."""
+    if os.geteuid() != 0:
+        return "only root may start Slurm's daemons"
+    missing = [name for name in ("munged", "slurmctld", "slurmd", "sbatch") if not shutil.which(name)]
+    if missing:
+        return f"not installed: {', '.join(missing)}"
+    try:
+        pwd.getpwnam(user_name())
+    except KeyError:
+        return f"no ordinary user {user_name()!r} (GANYMEDE_TEST_USER) to submit as"
+    return None
+
+
+def user_name() -> str:
+    return os.environ.get("GANYMEDE_TEST_USER", "ganymede")
+
+
+@dataclass
+class Cluster:
+    """Its daemons, and a user's commands on it."""
+
+    folder: Path
+    min_job_age: int = 300
+    controller_port: int = _FIRST_PORT - 1
+    daemons: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    def start(self) -> None:
+        (self.folder / "state").mkdir(parents=True)
+        devices = [self.folder / f"nvidia{k}" for k in range(2)]
+        for device in devices:
+            device.touch()
+        (self.folder / "slurm.conf").write_text(
+            _SLURM_CONF.format(
+                folder=self.folder,
+                controller_port=self.controller_port,
+                min_job_age=self.min_job_age,
+                nodes=NODES,
+                first_port=_FIRST_PORT,
+                last_port=_FIRST_PORT + NODES - 1,
+            )
+        )
+        gres = f"NodeName=n[1-{NODES}] Name=gpu File={self.folder}/nvidia[0-1]\n"
+        (self.folder / "gres.conf").write_text(gres)
+        self._start_munge()
+        self.start_controller()
+        for number in range(1, NODES + 1):
+            self.start_node(f"n{number}")
+        self.wait_for(lambda: self.root("sinfo", "-h", "-o", "%T %D").strip() == f"idle {NODES}")
+        self._hurry = threading.Thread(target=self._hurry_requeued, daemon=True)
+        self._hurry.start()
+
+    def _start_munge(self) -> None:
+        if _MUNGE_SOCKET.exists() and subprocess.run(["munge", "-n"], capture_output=True).returncode == 0:
+            return
+        account = pwd.getpwnam("munge")
+        for name in ("/run/munge", "/var/lib/munge", "/var/log/munge"):
+            Path(name).mkdir(mode=0o755, exist_ok=True)
+            os.chown(name, account.pw_uid, account.pw_gid)
+        self.daemons["munged"] = subprocess.Popen(
+            ["munged", "--foreground", "--force"], user="munge", group="munge",
+            stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        self.wait_for(lambda: subprocess.run(["munge", "-n"], capture_output=True).returncode == 0)
+
+    def start_controller(self) -> None:
+        self._start("slurmctld", "slurmctld", "-D")
+        self.wait_for(lambda: "UP" in self.root("scontrol", "ping", check=False))
+
+    def start_node(self, name: str) -> None:
+        self._start(name, "slurmd", "-D", "-N", name)
+
+    def _start(self, name: str, *command: str) -> None:
+        log = (self.folder / f"{name}.out").open("ab")
+        self.daemons[name] = subprocess.Popen(
+            command, env=self.environment(), stdout=log, stderr=log, cwd=self.folder
+        )
+
+    def stop_daemon(self, name: str) -> None:
+        daemon = self.daemons.pop(name)
+        daemon.terminate()
+        try:
+            daemon.wait(20)
+        except subprocess.TimeoutExpired:
+            daemon.kill()
+            daemon.wait()
+
+    def stop(self) -> None:
+        self._stopping = True
+        if "slurmctld" in self.daemons:
+            self.root("scancel", "--full", "--signal=KILL", "--user", user_name(), check=False)
+            self.root("scancel", "--user", user_name(), check=False)
+            with contextlib.suppress(TimeoutError):
+                self.wait_for(lambda: not self.root("squeue", "-h", check=False).strip())
+        for name in [n for n in self.daemons if n != "munged"] + ["munged"]:
+            if name in self.daemons:
+                self.stop_daemon(name)
+
+    _stopping = False
+
+    def _hurry_requeued(self) -> None:
+        """Slurm holds a requeued job back for two minutes; the operator lets it start at once."""
+        while not self._stopping:
+            time.sleep(0.5)
+            with contextlib.suppress(Exception):
+                queue = self.root("squeue", "-h", "-t", "PD", "-o", "%i %r", check=False)
+                for line in queue.splitlines():
+                    job, reason = line.split(maxsplit=1)
+                    if reason == "BeginTime":
+                        self.root("scontrol", "update", f"jobid={job}", "StartTime=now", check=False)
+
+    def environment(self) -> dict[str, str]:
+        kept = {k: v for k, v in os.environ.items() if k in ("PATH", "LANG", "LC_ALL", "TERM")}
+        return kept | {"SLURM_CONF": str(self.folder / "slurm.conf")}
+
+    def root(self, *command: str, check: bool = True) -> str:
+        done = subprocess.run(
+            command, env=self.environment(), capture_output=True, text=True, check=False, timeout=60
+        )
+        if check and done.returncode != 0:
+            raise RuntimeError(f"{command}: {done.stderr}")
+        return done.stdout
+
+    @staticmethod
+    def wait_for(holds: Callable[[], object], seconds: float = _STARTED_S) -> None:
+        """Return once it holds. Raises TimeoutError."""
+        end = time.monotonic() + seconds
+        while not holds():
+            if time.monotonic() > end:
+                raise TimeoutError(f"not within {seconds} s: {holds}")
+            time.sleep(0.2)
