@@ -8,6 +8,7 @@ number that says whether a rank was asked to stop.
 """
 
 import datetime
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -15,6 +16,7 @@ from typing import TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from gan.config import ConfigError
 
@@ -124,7 +126,7 @@ class World:
         """Give every rank the bits of rank 0. Raises PeerLost."""
         if self.size > 1:
             for tensor in tensors:
-                _or_peer_lost(lambda tensor=tensor: dist.broadcast(tensor, src=0))
+                _or_peer_lost(functools.partial(dist.broadcast, tensor, src=0))
 
 
 class _HostCopy:
@@ -150,7 +152,7 @@ def _or_peer_lost(collective: Callable[[], Result]) -> Result:
         raise PeerLost(f"another rank does not answer: {str(error).splitlines()[0]}") from error
 
 
-def connect(rank: int, size: int, store: dist.Store, device: torch.device) -> World:
+def connect(rank: int, size: int, store: TCPStore, device: torch.device) -> World:
     """Join the ranks that meet at `store`: gloo between CPUs, nccl between GPUs.
 
     Raises PeerLost if they do not all come.

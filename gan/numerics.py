@@ -1,21 +1,47 @@
 """What the bits of a result depend on besides the config: set by us, and written down."""
 
 import platform
+from pathlib import Path
 from typing import Any
 
 import numpy
 import torch
 
 
-def configure(threads: int) -> torch.device:
+def configure(threads: int, local_rank: int = 0) -> torch.device:
     """Fix the thread count and the kernels' choice; returns the device to train on.
 
-    With the same fingerprint, the same steps then give the same bits.
+    With the same fingerprint, the same steps then give the same bits. `local_rank` counts the ranks
+    on this node, each of which takes a GPU of its own.
     """
     torch.set_num_threads(threads)
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    device = torch.device("cuda", local_rank % torch.cuda.device_count())
+    torch.cuda.set_device(device)
+    return device
+
+
+def unusable_gpus() -> str | None:
+    """Why this torch build cannot use the GPUs of this machine, and what would help; None: it can.
+
+    Names the driver, the build and the remedy.
+    """
+    if torch.cuda.is_available():
+        return None
+    driver = Path("/proc/driver/nvidia/version")
+    lines = driver.read_text().splitlines() if driver.is_file() else []
+    found = lines[0].strip() if lines else "no NVIDIA driver on this node"
+    build = torch.version.cuda or torch.version.hip
+    if not build:
+        remedy = "install a build of torch for GPUs"
+    elif lines:
+        remedy = f"install a build of torch for an older CUDA than {build}, or have a newer driver"
+    else:
+        remedy = "ask for a node with GPUs (partition, gpu-type), or book none (--gpus-per-node 0)"
+    return f"driver: {found}; torch {torch.__version__} built for {build or 'CPUs only'}; {remedy}"
 
 
 def fingerprint(device: torch.device) -> dict[str, Any]:

@@ -16,7 +16,6 @@ from gan import evaluation, rng
 from gan.batches import Batches
 from gan.config import RunConfig
 from gan.data import ImageSet
-from gan.distributed import World
 from gan.samples import SampleStore
 from gan.scalars import ScalarLog
 from gan.variants import Variant

@@ -2,103 +2,26 @@
 
 import errno
 import json
-import math
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, make_dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from dataclasses import field, make_dataclass
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from checkpoints import CheckpointError
 from gan.config import ConfigError
 from gan.data import DataError
+from jobs.options import Doctor, Flat, Launch, Logs, New, OfRun, Place, Resume, Status
 from jobs.run import Run, RunError, check_name, find, list_runs
+from slurm.errors import SchedulerError
 
 if TYPE_CHECKING:
-    from jobs.local import Options
+    from slurm.resources import Profile
 
 _FAILED, _REFUSED = 1, 2
 _PROG = "ganymede"
-RunName = Annotated[str, tyro.conf.Positional]
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where the runs are."""
-
-    runs: Path = Path("runs")
-    """folder that holds the runs"""
-
-    def __post_init__(self) -> None:
-        if self.runs.exists() and not self.runs.is_dir():
-            raise ConfigError(f"runs is {str(self.runs)!r}; allowed: a folder, there or to be made")
-
-
-@dataclass(frozen=True)
-class Launch(Place):
-    """How the jobs run; none of it changes a result."""
-
-    on: Literal["local"] = "local"
-    """where the jobs run"""
-    minutes: float | None = None
-    """time limit of each job: it saves and stops in time, and the same command goes on"""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.minutes is not None and not 0 < self.minutes < math.inf:
-            raise ConfigError(f"minutes is {self.minutes}; allowed: above 0, finite")
-
-
-@dataclass(frozen=True)
-class New(Launch):
-    name: str | None = None
-    """name of the run, and of its folder; the recipe's name if left out"""
-    threads: int = 0
-    """threads to use; 0: as the run had them, and all that this process may use for a new one"""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.threads < 0:
-            raise ConfigError(f"threads is {self.threads}; allowed: 0 or more")
-
-
-@dataclass(frozen=True)
-class OfRun(Place):
-    run: RunName = field(kw_only=True)
-    """a run's name below the runs folder, as demo or demo/gan, or its path"""
-
-    def find(self) -> Run:
-        return find(self.run, self.runs)
-
-
-@dataclass(frozen=True)
-class Resume(Launch):
-    run: RunName = field(kw_only=True)
-    """a run's name below the runs folder, or its path"""
-    take_over: bool = False
-    """go on although another attempt seems to be alive; it will step back at its next save"""
-
-
-@dataclass(frozen=True)
-class Status(Place):
-    run: Annotated[str | None, tyro.conf.Positional] = None
-    """only this run"""
-    json: bool = False
-    """a list of objects, for programs"""
-
-
-@dataclass(frozen=True)
-class Logs(OfRun):
-    lines: int = 50
-    """how many lines of each job's latest log"""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.lines < 1:
-            raise ConfigError(f"lines is {self.lines}; allowed: 1 or more")
 
 
 def list_recipes(arguments: Sequence[str]) -> int:
@@ -116,40 +39,60 @@ def list_recipes(arguments: Sequence[str]) -> int:
 
 def run_recipe(arguments: Sequence[str]) -> int:
     """start a recipe or pipeline, or go on with it where it stopped: run NAME [overrides]"""
-    from jobs import pipeline
-    from jobs.local import Options
-
     if arguments and arguments[0] in ("-h", "--help"):
         print(f"usage: {_PROG} run NAME [overrides]\n\nNAME --help tells its settings.\n")
         return list_recipes([])
+    run, launch = prepare(arguments)
+    return _launch(run, launch, launch.check())
+
+
+def prepare(arguments: Sequence[str]) -> tuple[Run, New]:
+    """Create the folder of the run that `NAME [overrides]` describes, or find it."""
+    from gan.config import RunConfig
+    from jobs import pipeline
+    from jobs.sweep import sweep
+
     if not arguments or arguments[0].startswith("-"):
         raise RunError(f"run needs a recipe or pipeline first: {_PROG} run NAME [overrides]")
     recipe = arguments[0]
     chosen, launch = _parse_run(recipe, pipeline.plan(recipe), arguments[1:])
+    profile = launch.check()
+    if launch.sweep:
+        if not isinstance(chosen, RunConfig):
+            raise RunError(f"sweep is for recipes; {recipe} is a pipeline")
+        chosen = sweep(chosen, launch.sweep)
     path = launch.runs / check_name(launch.name or recipe)
-    run = pipeline.prepare(recipe, chosen, path, launch.threads)
-    return _follow(run, launch, Options(launch.minutes))
+    if launch.on == "local":
+        return pipeline.prepare(recipe, chosen, path, launch.threads), launch
+    wanted = profile.for_stage("train", launch.resources)
+    cores = launch.threads or (0 if Run(path).exists else wanted.cpus_per_task or 1)
+    return pipeline.prepare(recipe, chosen, path, cores, shared=False), launch
 
 
-def _follow(run: Run, launch: Launch, options: "Options") -> int:
-    from jobs.local import LocalLauncher
+def _launch(run: Run, launch: Launch, profile: "Profile", take_over: bool = False) -> int:
+    if launch.on == "slurm":
+        from jobs import cluster
 
+        given = cluster.Options(profile, launch.resources, launch.max_running, take_over)
+        return cluster.ClusterLauncher(run, launch.runs, given).submit()
+    from jobs.local import LocalLauncher, Options
+
+    options = Options(launch.resources.minutes, take_over, launch.max_running)
     status = LocalLauncher(run, launch.runs, options).follow()
-    if status == 0:
+    if status == 0 and run.report_file.exists():
         print(f"report: {run.report_file}")
     return status
 
 
 def _parse_run(recipe: str, default: Any, arguments: Sequence[str]) -> tuple[Any, New]:
     """Options and settings, side by side without a prefix of their own."""
-    flat = tyro.conf.arg(name="")
     settings_type: Any = type(default)
     parsed: Any = tyro.cli(
         make_dataclass(
             "Run",
             [
-                ("launch", Annotated[New, flat], field(default=New())),
-                ("settings", Annotated[settings_type, flat], field(default=default)),
+                ("launch", Annotated[New, Flat], field(default=New())),
+                ("settings", Annotated[settings_type, Flat], field(default=default)),
             ],
         ),
         args=arguments,
@@ -161,23 +104,21 @@ def _parse_run(recipe: str, default: Any, arguments: Sequence[str]) -> tuple[Any
 
 def resume(arguments: Sequence[str]) -> int:
     """go on with a run, whatever stopped it"""
-    from jobs.local import Options
-
     launch = tyro.cli(Resume, args=arguments, prog=f"{_PROG} resume")
     run = find(launch.run, launch.runs)
-    return _follow(run, launch, Options(launch.minutes, launch.take_over))
+    return _launch(run, launch, launch.check(), launch.take_over)
 
 
 def show_status(arguments: Sequence[str]) -> int:
     """where all runs are, or one"""
-    from jobs.status import run_status
+    from jobs.status import Queue, run_status
 
     options = tyro.cli(Status, args=arguments, prog=f"{_PROG} status")
     chosen = [find(options.run, options.runs)] if options.run else list_runs(options.runs)
-    rows, unreadable = [], 0
+    rows, unreadable, queued = [], 0, Queue()
     for run in chosen:
         try:
-            rows += run_status(run, options.runs)
+            rows += run_status(run, options.runs, queued)
         except RunError as error:  # one unreadable run must not hide the others
             unreadable += 1
             print(f"{_PROG}: {error}", file=sys.stderr)
@@ -201,40 +142,37 @@ def _print_table(rows: Sequence[Any]) -> None:
         step = "" if row.step is None else f"{row.step}/{row.total_steps}"
         why = "" if row.cause in (None, row.state) else row.cause
         why += f": {row.error}" if row.error else ""
+        why = ", ".join(filter(None, [row.queue, why.removeprefix(": ")]))
         cells = [row.run, row.stage, row.state, step, str(row.attempts), row.job_id or "", why]
         table.add_row(*cells)
     Console(highlight=False, markup=False).print(table)
 
 
 def logs(arguments: Sequence[str]) -> int:
-    """the end of each job's latest log"""
-    from jobs import records
-    from jobs.pipeline import stages
+    """the end of each job's latest log, or with -f all that comes"""
+    from jobs import logs as log_files
 
     options = tyro.cli(Logs, args=arguments, prog=f"{_PROG} logs")
-    for stage in stages(options.find()):
-        record = records.latest(stage.run, stage.name)
-        path = stage.run.logs / f"{record['job_id']}_0_log.out" if record else None
-        if path and path.is_file():
-            print(f"==> {path} <==")
-            print("\n".join(path.read_text(errors="replace").splitlines()[-options.lines :]))
+    log_files.show(options.find(), options.lines)
+    if options.follow:
+        log_files.follow(options.find(), options.runs)
     return 0
 
 
 def cancel(arguments: Sequence[str]) -> int:
     """stop a run for good; its jobs save first"""
-    from checkpoints import files
-    from jobs.local import signal_attempt
-    from jobs.pipeline import stages
+    from jobs.cancel import cancel as cancel_run
 
     run = tyro.cli(OfRun, args=arguments, prog=f"{_PROG} cancel").find()
-    graph = stages(run)
-    for marked in {stage.run.path: stage.run for stage in graph}.values():
-        files.write_json(marked.cancel_file, {"by": "ganymede cancel"})
-    asked = [stage.name for stage in graph if signal_attempt(stage)]
-    told = ", ".join(asked) or "nothing ran here"
-    print(f"{run.path.name} cancelled; asked to save and stop: {told}")
+    print(f"{run.path.name} cancelled; {cancel_run(run)}")
     return 0
+
+
+def doctor(arguments: Sequence[str]) -> int:
+    """what this cluster does, and which guarantees hold on it"""
+    from jobs import doctor as examination
+
+    return examination.examine(tyro.cli(Doctor, args=arguments, prog=f"{_PROG} doctor"))
 
 
 def verify(arguments: Sequence[str]) -> int:
@@ -269,6 +207,7 @@ VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "cancel": cancel,
     "verify": verify,
     "report": report,
+    "doctor": doctor,
 }
 
 
@@ -289,7 +228,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _REFUSED
     try:
         return verb(given[1:])
-    except (RunError, ConfigError, DataError, CheckpointError) as error:
+    except (RunError, ConfigError, DataError, CheckpointError, SchedulerError) as error:
         print(f"{_PROG}: {error}", file=sys.stderr)
         return _REFUSED
     except OSError as error:

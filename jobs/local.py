@@ -17,7 +17,7 @@ import submitit
 
 from jobs import records, status
 from jobs.display import Display, make_display
-from jobs.pipeline import Stage, stages
+from jobs.pipeline import Stage, stages, withdraw_damaged
 from jobs.run import Run
 from jobs.stage import GPUS, TAKE_OVER
 from slurm.preemption import MINUTES, StopRequest
@@ -34,6 +34,7 @@ class Options:
 
     minutes: float | None = None  # time limit of each attempt
     take_over: bool = False  # go on even if another attempt seems alive
+    max_running: int | None = None  # jobs of a sweep at the same time; 1 if left out
 
 
 @dataclass
@@ -75,7 +76,7 @@ class LocalLauncher:
         for stage in graph:
             stage.run.cancel_file.unlink(missing_ok=True)
         with StopRequest().listening() as stop, make_display() as display:
-            withdraw_damaged(graph, display)
+            withdraw_damaged(graph, display.note)
             while True:
                 stopping = stop.reason() is not None or self.run.cancel_file.exists()
                 if stopping:
@@ -109,10 +110,17 @@ class LocalLauncher:
                 host = (records.latest(stage.run, stage.name) or {}).get("host")
                 display.note(f"{row.run} {row.stage}: already running, job {row.job_id} on {host}")
                 started = True
-            elif all(id(need) in finished for need in stage.after):
+            elif all(id(need) in finished for need in stage.after) and self._has_room(current):
                 self._launched[place] = _Launched(stage, self._submit(stage), row.attempts)
                 started = True
         return started
+
+    def _has_room(self, current: list[status.StageStatus]) -> bool:
+        """Whether another job may start: of a sweep, only so many run at the same time."""
+        if not self.run.is_sweep:
+            return True
+        active = sum(known.is_active(current[place]) for place, known in self._launched.items())
+        return active < (self.options.max_running or 1)
 
     def _any_active(self, current: list[status.StageStatus], stopping: bool) -> bool:
         return any(
@@ -172,22 +180,6 @@ class LocalLauncher:
             refused = any(row.cause == records.Cause.REFUSED for row in current)
             return _EXIT_REFUSED if refused else _EXIT_FAILED
         return _EXIT_FAILED if stop.signal is None else 128 + stop.signal
-
-
-def withdraw_damaged(graph: list[Stage], display: Display) -> None:
-    """Have every stage done again whose files are not as it left them, and all that used it.
-
-    Training then goes on from the last good checkpoint and ends in the same bits.
-    """
-    withdrawn: set[int] = set()
-    for stage in graph:
-        record = records.completion(stage.run, stage.name)
-        found = records.problems(stage.run, record) if record else []
-        if found:
-            display.note(f"{stage.run.path.name} {stage.name}: {found[0]}; it is done again")
-        if found or any(id(need) in withdrawn for need in stage.after):
-            withdrawn.add(id(stage))
-            records.withdraw(stage.run, stage.name)
 
 
 def signal_attempt(stage: Stage) -> bool:

@@ -1,9 +1,11 @@
 """Which job follows which, and what `run NAME` sets up."""
 
+import functools
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 from checkpoints.files import ASIDE
 from gan import config as configs
@@ -17,11 +19,13 @@ from gan.config import (
 )
 from gan.data import DataInfo
 from gan.recipes import RECIPES, acgan_digits, classifier_digits
+from jobs import records
 from jobs.evaluate import Evaluate
 from jobs.report import Report
 from jobs.run import Run, RunError
 from jobs.sample import Sample
 from jobs.stage import StageJob
+from jobs.sweep import Sweep
 from jobs.train import Train
 from jobs.visualize import Visualize
 
@@ -30,6 +34,7 @@ from jobs.visualize import Visualize
 class Comparison:
     """A classifier and a GAN side by side; then samples, figures, pictures and one report."""
 
+    kind: ClassVar[str] = "comparison"
     classifier: ClassifierConfig
     gan: ACGANConfig
     seed: int | None = None
@@ -48,10 +53,10 @@ def demo() -> Comparison:
 
 
 PIPELINES: dict[str, Callable[[], Comparison]] = {"demo": demo}
-Plan = RunConfig | Comparison
+Plan = RunConfig | Comparison | Sweep
 
 
-def plan(name: str) -> Plan:
+def plan(name: str) -> RunConfig | Comparison:
     """The default config of a recipe or pipeline. Raises RunError, listing the names."""
     known = RECIPES | PIPELINES
     if name not in known:
@@ -73,8 +78,10 @@ class Stage:
 
 
 def stages(run: Run) -> list[Stage]:
-    """The stages of a run or pipeline, each after all that it needs."""
+    """The stages of a run, pipeline or sweep, each after all that it needs."""
     members = run.members()
+    if run.is_sweep:
+        return [stage for member in members.values() for stage in stages(member)]
     training, sampling = [], []
     for member in members.values():
         train = Stage(member, Train(member.path.resolve()))
@@ -89,29 +96,47 @@ def stages(run: Run) -> list[Stage]:
     return [*graph, Stage(run, Report(path), tuple(graph))]
 
 
-def prepare(name: str, chosen: Plan, path: Path, threads: int) -> Run:
+def prepare(name: str, chosen: Plan, path: Path, threads: int, shared: bool = True) -> Run:
     """Check everything, then create the run's folder, or find the one that is there.
 
-    `threads` is how many to use, 0 for those that the run had, or all there are. Raises
-    ConfigError, DataError, or RunError for a folder made by another config, and has then written
-    nothing.
+    `threads` is how many to use, 0 for those that the run had, or all there are; `shared` among the
+    networks that train at the same time, as on one machine. Raises ConfigError, DataError, or
+    RunError for a folder made by another config, and has then written nothing.
     """
     run = Run(path)
-    members = chosen.members() if isinstance(chosen, Comparison) else {"": chosen}
+    members = {"": chosen} if isinstance(chosen, RunConfig) else chosen.members()
+    inspect = functools.cache(data.inspect)  # the runs of a sweep mostly use the same images
     infos = {}
     for member, config in members.items():
-        infos[member] = data.inspect(config.data)
+        infos[member] = inspect(config.data)
         data.check(config, infos[member])
     if isinstance(chosen, Comparison):
         _check_comparable(chosen, infos)
     _check_existing(run, name, members, infos)
+    divided = shared and isinstance(chosen, Comparison)
     for member, config in members.items():
         folder = Run(path / member)
-        share = _threads(folder, config, threads, alone=not member)
+        share = _threads(folder, config, threads, alone=not divided)
         folder.write(_recipe(name, member), _rooted(config), infos[member], share)
-    if isinstance(chosen, Comparison):
-        run.write_pipeline(name, list(members))
+    if not isinstance(chosen, RunConfig):
+        run.write_pipeline(name, list(members), chosen.kind)
     return run
+
+
+def withdraw_damaged(graph: list[Stage], say: Callable[[str], None]) -> None:
+    """Have every stage done again whose files are not as it left them, and all that used it.
+
+    Training then goes on from the last good checkpoint and ends in the same bits.
+    """
+    withdrawn: set[int] = set()
+    for stage in graph:
+        record = records.completion(stage.run, stage.name)
+        found = records.problems(stage.run, record) if record else []
+        if found:
+            say(f"{stage.run.path.name} {stage.name}: {found[0]}; it is done again")
+        if found or any(id(need) in withdrawn for need in stage.after):
+            withdrawn.add(id(stage))
+            records.withdraw(stage.run, stage.name)
 
 
 def _recipe(name: str, member: str) -> str:

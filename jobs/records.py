@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -26,9 +27,10 @@ class Cause(StrEnum):
     FINISHED = "finished"
     TERMINATED = "terminated"  # SIGTERM, saved
     INTERRUPTED = "interrupted"  # SIGINT, saved unless pressed twice
-    PREEMPTED = "preempted"  # SIGUSR2, saved
+    PREEMPTED = "preempted"  # by a job that goes first, saved
     TIME_LIMIT = "time limit"  # its own clock, saved
     CANCELLED = "cancelled"
+    NODE_LOST = "node lost"  # a node of the job went down, or stopped answering
     DISK_FULL = "disk full"
     OUT_OF_MEMORY = "out of memory"
     SUPERSEDED = "superseded"  # a newer attempt took the run over
@@ -107,11 +109,21 @@ class Attempt:
     number: int
 
     @classmethod
-    def begin(cls, run: Run, stage: str, take_over: bool = False, **facts: Any) -> "Attempt":
-        """Claim the next number. Raises AttemptAlive if another process is at it."""
+    def begin(
+        cls,
+        run: Run,
+        stage: str,
+        take_over: bool = False,
+        alive: Callable[[dict[str, Any]], bool] = is_alive,
+        **facts: Any,
+    ) -> "Attempt":
+        """Claim the next number. Raises AttemptAlive if another process is at it.
+
+        `alive` tells of the record before whether its attempt still runs.
+        """
         while True:
             record = latest(run, stage)
-            if record and is_alive(record) and not take_over:
+            if record and "cause" not in record and alive(record) and not take_over:
                 raise AttemptAlive(
                     f"attempt {record['number']} of {stage} in {run.path} is running "
                     f"(process {record['pid']} on {record['host']})"
@@ -158,6 +170,20 @@ class Attempt:
         """Add facts to the record."""
         path = self.run.attempt_file(self.stage, self.number)
         files.write_json(path, read(path) | facts)
+
+    def note(self, rank: int, cause: Cause, error: str, traceback: str) -> None:
+        """What went wrong on another rank than the first, for the first to record."""
+        values = {"rank": rank, "cause": str(cause), "error": error, "traceback": traceback}
+        files.write_json(self._note_file(rank), values)
+
+    def notes(self) -> list[dict[str, Any]]:
+        """What other ranks have noted, by rank."""
+        found = sorted(self._note_file(0).parent.glob(f"{self.stage}-{self.number:04d}.rank-*"))
+        return [read(path) for path in found]
+
+    def _note_file(self, rank: int) -> Path:
+        # Not *.json: these are no attempts.
+        return self.run.path / "attempts" / f"{self.stage}-{self.number:04d}.rank-{rank}"
 
     def end(self, cause: Cause, **facts: Any) -> None:
         """Record the end and its cause."""

@@ -71,6 +71,13 @@ class Run:
     def progress_file(self, stage: str) -> Path:
         return self.path / "attempts" / f"{stage}.progress.json"
 
+    @property
+    def submissions(self) -> Path:
+        return self.path / "submissions"
+
+    def submission_file(self, stage: str, number: int) -> Path:
+        return self.submissions / f"{stage}-{number:04d}.json"
+
     def stage_file(self, stage: str) -> Path:
         return self.path / "stages" / f"{stage}.json"
 
@@ -119,6 +126,16 @@ class Run:
         """The run's checkpoints; `options` as for `Store`."""
         return Store(self.path / "checkpoints", configs.identity(self.config()), **options)
 
+    @property
+    def is_sweep(self) -> bool:
+        return self.settings().get("kind") == "sweep"
+
+    @property
+    def threads(self) -> int:
+        """Threads of a training run; of a pipeline, the most that one of its runs has."""
+        own = self.settings().get("threads")
+        return int(own) if own else max(member.threads for member in self.members().values())
+
     def members(self) -> dict[str, "Run"]:
         """The training runs in here by name; a single run is its own, under the name ''."""
         names = self.settings().get("members")
@@ -140,8 +157,8 @@ class Run:
         if not self.exists or self.settings() != settings:
             files.write_json(self.config_file, settings)
 
-    def write_pipeline(self, recipe: str, members: list[str]) -> None:
-        settings = {"format": FORMAT, "recipe": recipe, "members": members}
+    def write_pipeline(self, recipe: str, members: list[str], kind: str) -> None:
+        settings = {"format": FORMAT, "recipe": recipe, "members": members, "kind": kind}
         if not self.exists:
             files.write_json(self.config_file, settings)
 

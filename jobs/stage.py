@@ -1,5 +1,6 @@
 """What all jobs have in common: one attempt, recorded from claim to cause."""
 
+import contextlib
 import errno
 import os
 import sys
@@ -11,26 +12,32 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-import submitit
-
 from checkpoints import CheckpointError, files
 from gan.config import ConfigError
 from gan.data import DataError
-from jobs import records
+from jobs import liveness, ranks, records
+from jobs.ranks import Meeting, Place
 from jobs.records import Attempt, Cause
 from jobs.run import Run, RunError
+from slurm import queue
+from slurm.errors import SchedulerError
 from slurm.preemption import StopRequest, deadline_from_environment
 
 # What a launcher tells its jobs through their environment.
 TAKE_OVER = "GANYMEDE_TAKE_OVER"  # go on even if another attempt seems alive
 GPUS = "GANYMEDE_GPUS"  # CUDA_VISIBLE_DEVICES as the user had it; submitit's local jobs see none
 
-_EXIT_STATUS = {
+EXIT_STATUS = {
     Cause.REFUSED: 2,
     Cause.DISK_FULL: 1,
     Cause.OUT_OF_MEMORY: 1,
     Cause.SUPERSEDED: 1,
 }
+EXIT_REQUEUE = 85  # as in slurm/scripts/attempt.sh: saved, and wants to go on
+_EXIT_CANCELLED = 1
+SLURM = "slurm"
+_IDLE = 3  # attempts without progress before a time limit counts as too short
+_NOTE_S = 3.0
 _LOOK_EVERY_S = 2.0  # seconds between two looks for a cancellation
 
 
@@ -70,6 +77,8 @@ class Context:
     attempt: Attempt
     stop: Stop
     say: Callable[[str], None]
+    place: Place = field(default_factory=Place)
+    meeting: Meeting | None = None  # where its ranks meet, if there are several
 
 
 @dataclass(frozen=True)
@@ -83,39 +92,120 @@ class StageJob(ABC):
     def work(self, context: Context) -> Result:
         """Do it. Raises Stopped after saving, if asked to stop."""
 
+    def saved_step(self, run: Run) -> int:
+        """Up to which step the work would not have to be done again; 0 if it starts anew."""
+        return 0
+
     def __call__(self) -> str:
         """Run one attempt; returns its cause.
 
-        A crash is recorded and raised; failures that a user can mend raise SystemExit.
+        A crash is recorded and raised; failures that a user can mend raise SystemExit, and so does,
+        under a scheduler, a stop after which the work wants to go on.
         """
-        run = Run(self.path)
+        run, place = Run(self.path), ranks.here()
         if records.completion(run, self.stage):
             return Cause.FINISHED
         _restore_gpus()
+        if place.rank > 0:
+            return self._assist(run, place)
+        attempt = self._begin(run, place)
+        with (
+            StopRequest(deadline_from_environment()).listening() as request,
+            _meeting(attempt, place) as meeting,
+        ):
+            context = Context(run, attempt, Stop(request, run), say, place, meeting)
+            cause = self._attempt(context)
+            if meeting:
+                meeting.part()
+        if place.scheduler == SLURM and cause != Cause.FINISHED:
+            raise SystemExit(_EXIT_CANCELLED if cause == Cause.CANCELLED else EXIT_REQUEUE)
+        return cause
+
+    def _begin(self, run: Run, place: Place) -> Attempt:
         take_over = bool(os.environ.get(TAKE_OVER))
         try:
-            attempt = Attempt.begin(run, self.stage, take_over, job_id=job_id())
+            liveness.settle(run, self.stage, place)
+            _refuse_idling(run, self.stage, self.saved_step(run))
+            return Attempt.begin(
+                run,
+                self.stage,
+                take_over,
+                alive=lambda record: liveness.is_alive(record, place),
+                from_step=self.saved_step(run),
+                **place.facts,
+            )
         except RunError as error:  # another attempt is at it: a second launcher's job
             say(f"{self.stage} not begun: {error}")
-            raise SystemExit(_EXIT_STATUS[Cause.REFUSED]) from error
-        with StopRequest(deadline_from_environment()).listening() as request:
+            raise SystemExit(EXIT_STATUS[Cause.REFUSED]) from error
+
+    def _attempt(self, context: Context) -> Cause:
+        """Work, and record how it ended."""
+        run, attempt = context.run, context.attempt
+        try:
+            result = self.work(context)
+            attempt.guard()
+            # In this order: the stage is never seen as neither running nor finished.
+            records.complete(run, self.stage, result.outputs, result.figures)
+            attempt.end(Cause.FINISHED)
+            return Cause.FINISHED
+        except Stopped as stopped:
+            cause = _cause_of_stop(context, str(stopped))
+            attempt.end(cause, saved=time.time())
+            say(f"{self.stage} stopped: {cause}")
+            return cause
+        except BaseException as error:
+            cause = _record_failure(attempt, error)
+            if cause in EXIT_STATUS:  # told in words; a traceback would bury them
+                raise SystemExit(EXIT_STATUS[cause]) from error
+            raise
+
+    def _assist(self, run: Run, place: Place) -> str:
+        """Work as another rank than the first: take part, record nothing but a failure."""
+        attempt = ranks.find_attempt(run, self.stage, place)
+        with (
+            StopRequest(deadline_from_environment()).listening() as request,
+            ranks.meeting(attempt, place) as meeting,
+        ):
             try:
-                result = self.work(Context(run, attempt, Stop(request, run), say))
-                attempt.guard()
-                # In this order: the stage is never seen as neither running nor finished.
-                records.complete(run, self.stage, result.outputs, result.figures)
-                attempt.end(Cause.FINISHED)
-                return Cause.FINISHED
-            except Stopped as stopped:
-                cause = Cause.CANCELLED if run.cancel_file.exists() else Cause(str(stopped))
-                attempt.end(cause)
-                say(f"{self.stage} stopped: {cause}")
-                return cause
+                self.work(Context(run, attempt, Stop(request, run), say, place, meeting))
+            except Stopped:
+                pass
             except BaseException as error:
-                cause = _record_failure(attempt, error)
-                if cause in _EXIT_STATUS:  # told in words; a traceback would bury them
-                    raise SystemExit(_EXIT_STATUS[cause]) from error
+                trace = "".join(traceback.format_exception(error))
+                attempt.note(place.rank, cause_of(error), str(error), trace)
                 raise
+            meeting.part()
+        return Cause.FINISHED
+
+
+def _meeting(attempt: Attempt, place: Place) -> contextlib.AbstractContextManager[Meeting | None]:
+    return ranks.meeting(attempt, place) if place.size > 1 else contextlib.nullcontext()
+
+
+def _refuse_idling(run: Run, stage: str, saved_step: int) -> None:
+    """Raise RunError if time limits alone have ended the last attempts, none of which got on."""
+    last = [records.read(run.attempt_file(stage, n)) for n in records.numbers(run, stage)[-_IDLE:]]
+    idle = all(
+        r.get("cause") == Cause.TIME_LIMIT and r.get("from_step") == saved_step for r in last
+    )
+    if len(last) == _IDLE and idle and last[-1].get("job_id") == ranks.here().job_id:
+        raise RunError(
+            f"{_IDLE} attempts came to their time limit without any progress beyond step "
+            f"{saved_step}; give more --minutes"
+        )
+
+
+def _cause_of_stop(context: Context, reason: str) -> Cause:
+    """What the request to stop meant. The scheduler is asked after the save, when time is short."""
+    if context.run.cancel_file.exists():
+        return Cause.CANCELLED
+    if context.place.scheduler == SLURM and reason in (Cause.TERMINATED, Cause.PREEMPTED):
+        try:
+            meant = queue.why_stopped(os.environ["SLURM_JOB_ID"], context.place.restarts)
+            return Cause(meant or reason)
+        except SchedulerError as error:
+            say(f"the scheduler could not be asked why: {error}")
+    return Cause(reason)
 
 
 def _restore_gpus() -> None:
@@ -129,13 +219,27 @@ def _restore_gpus() -> None:
 def _record_failure(attempt: Attempt, error: BaseException) -> Cause:
     cause = cause_of(error)
     message = str(error) or type(error).__name__
-    say(f"{attempt.stage} ended: {cause}: {message}")
     trace = "".join(traceback.format_exception(error))
+    if cause == Cause.KILLED and (note := _note_of_another_rank(attempt)):
+        cause, trace = Cause(note["cause"]), note["traceback"]
+        message = f"rank {note['rank']}: {note['error']}"
+    say(f"{attempt.stage} ended: {cause}: {message}")
     try:
         attempt.end(cause, error=message, traceback=trace)
     except OSError as unwritten:
         say(f"the end could not be recorded: {unwritten}")
     return cause
+
+
+def _note_of_another_rank(attempt: Attempt) -> dict[str, Any] | None:
+    """Why another rank left, if it could still say so; it may be a moment behind."""
+    end = time.monotonic() + _NOTE_S
+    while time.monotonic() < end:
+        notes = [note for note in attempt.notes() if note["cause"] != Cause.KILLED]
+        if notes:
+            return notes[0]
+        time.sleep(0.1)
+    return None
 
 
 def cause_of(error: BaseException) -> Cause:
@@ -148,17 +252,11 @@ def cause_of(error: BaseException) -> Cause:
         return Cause.SUPERSEDED
     if isinstance(error, KeyboardInterrupt):
         return Cause.INTERRUPTED
+    if type(error).__name__ == "PeerLost":  # by name: torch is not loaded just to tell
+        return Cause.KILLED
     if isinstance(error, MemoryError) or "out of memory" in str(error):
         return Cause.OUT_OF_MEMORY
     return Cause.CRASHED
-
-
-def job_id() -> str | None:
-    """The scheduler's name for this job; None outside of one."""
-    try:
-        return str(submitit.JobEnvironment().job_id)
-    except RuntimeError:
-        return None
 
 
 def say(message: str) -> None:

@@ -1,13 +1,22 @@
 """What is running, what is done, what went wrong: told from the run's own records."""
 
+import contextlib
+import math
+import sys
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from checkpoints import files
-from jobs import records
+from jobs import records, submissions
 from jobs.pipeline import Stage, stages
+from jobs.records import Cause
 from jobs.run import Run
+from slurm import queue
+from slurm.errors import SchedulerError
+from slurm.queue import JobState
 
 
 @dataclass(frozen=True)
@@ -18,7 +27,7 @@ class StageStatus:
     path: str
     recipe: str
     stage: str
-    state: str  # waiting, running, finished, stopped, cancelled, failed
+    state: str  # waiting, queued, running, finished, stopped, cancelled, failed, unknown
     step: int | None
     total_steps: int | None
     cause: str | None  # why the last attempt ended
@@ -26,37 +35,91 @@ class StageStatus:
     job_id: str | None
     error: str | None
     seconds: float | None  # of all attempts of a finished stage
+    queue: str | None = None  # state and reason of a job that waits
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
 
 
+_ENDED_BADLY = ("failed", "cancelled", "stopped")
 _STATES = {
-    records.Cause.FINISHED: "waiting",  # its completion record was taken back: to be done again
-    records.Cause.TERMINATED: "stopped",
-    records.Cause.INTERRUPTED: "stopped",
-    records.Cause.PREEMPTED: "stopped",
-    records.Cause.TIME_LIMIT: "stopped",
-    records.Cause.KILLED: "stopped",
-    records.Cause.CANCELLED: "cancelled",
+    Cause.FINISHED: "waiting",  # its completion record was taken back: to be done again
+    Cause.TERMINATED: "stopped",
+    Cause.INTERRUPTED: "stopped",
+    Cause.PREEMPTED: "stopped",
+    Cause.TIME_LIMIT: "stopped",
+    Cause.KILLED: "stopped",
+    Cause.NODE_LOST: "stopped",
+    Cause.CANCELLED: "cancelled",
 }
 
 
-def stage_status(stage: Stage, name: str) -> StageStatus:
-    """The state of one stage; `name` is what its run is called."""
+class Queue:
+    """The scheduler's answer for all jobs of this user: asked for once, and only if needed."""
+
+    def __init__(
+        self,
+        max_age_s: float = math.inf,
+        patience_s: float = 60.0,
+        say: Callable[[str], None] = lambda message: print(message, file=sys.stderr),
+    ) -> None:
+        self.max_age_s, self.patience_s, self.say = max_age_s, patience_s, say
+        self._states: dict[str, JobState] | None = None
+        self._asked: float | None = None
+
+    def states(self) -> dict[str, JobState] | None:
+        """By job id; None if the scheduler does not answer, which is then said once."""
+        now = time.monotonic()
+        if self._asked is None or now - self._asked > self.max_age_s:
+            try:
+                self._states = queue.jobs(patience_s=self.patience_s, say=self.say)
+            except SchedulerError as error:
+                self._states = None
+                self.say(f"{error}; shown is what the runs themselves have recorded")
+            self._asked = time.monotonic()
+        return self._states
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What is on record of one stage."""
+
+    attempt: dict[str, Any] | None
+    submission: dict[str, Any] | None
+
+    @property
+    def never_began(self) -> bool:
+        """Whether the newest submission has had no attempt."""
+        if self.submission is None or "job_id" not in self.submission:
+            return False
+        return self.attempt is None or self.attempt["started"] < self.submission["intended"]
+
+    @property
+    def is_open(self) -> bool:
+        """Whether only the scheduler can tell how it stands."""
+        ours = self.attempt is not None and self.attempt.get("scheduler") == "slurm"
+        unended = self.attempt is not None and ours and "cause" not in self.attempt
+        s = self.submission
+        return unended or (s is not None and "refused" not in s and "left" not in s)
+
+
+def stage_status(
+    stage: Stage, name: str, queued: Queue, needs: "Sequence[StageStatus]" = ()
+) -> StageStatus:
+    """The state of one stage; `name` is what its run is called, `needs` are the rows before it."""
     run, settings = stage.run, stage.run.settings()
-    last, done = records.latest(run, stage.name), records.completion(run, stage.name)
-    cause = last and last.get("cause")
-    if done:
-        state, cause = "finished", "finished"
-    elif last is None:
-        state = "cancelled" if run.cancel_file.exists() else "waiting"
-    elif records.is_alive(last):
-        state = "running"
+    done = records.completion(run, stage.name)
+    known = _Known(records.latest(run, stage.name), submissions.latest(run, stage.name))
+    last, job = known.attempt, None
+    if not done and known.is_open:
+        job, answered = _job(stage, known, queued)
     else:
-        cause = cause or records.Cause.KILLED
-        state = _STATES.get(records.Cause(cause), "failed")
-        cause = None if state == "waiting" else cause
+        answered = True
+    state, cause, error = _state(stage, known, done, job, answered)
+    if state == "cancelled" and known.never_began:
+        failed = [f"{need.stage} {need.state}" for need in needs if need.state in _ENDED_BADLY]
+        error = f"never began, since {', '.join(failed)}" if failed else "left the queue by itself"
+    job_id = job.job_id if job else _job_id(known)
     return StageStatus(
         run=name,
         path=str(run.path),
@@ -67,10 +130,65 @@ def stage_status(stage: Stage, name: str) -> StageStatus:
         total_steps=settings.get("total_steps") if stage.name == "train" else None,
         cause=None if cause is None else str(cause),
         attempts=last["number"] if last else 0,
-        job_id=last.get("job_id") if last else None,
-        error=None if done or last is None else last.get("error"),
+        job_id=job_id,
+        error=None if done else error,
         seconds=done["seconds"] if done else None,
+        queue=f"{job.state} ({job.reason})" if job and job.is_waiting else None,
     )
+
+
+def _job_id(known: _Known) -> str | None:
+    if known.never_began and known.submission:
+        return str(known.submission["job_id"])
+    return known.attempt.get("job_id") if known.attempt else None
+
+
+def _job(stage: Stage, known: _Known, queued: Queue) -> tuple[JobState | None, bool]:
+    """The stage's waiting or running job, and whether the scheduler answered.
+
+    How a job left the queue is written down, since the scheduler soon forgets it.
+    """
+    states = queued.states()
+    if states is None:
+        return None, False
+    live = submissions.live(known.submission, states)
+    attempt = known.attempt
+    if live is None and attempt and "cause" not in attempt:
+        found = states.get(attempt.get("job_id") or "")
+        live = found if found and found.is_live else None
+    record = known.submission
+    if live is None and record and record.get("job_id"):
+        left = states.get(record["job_id"])
+        with contextlib.suppress(OSError):  # somebody else's run may be looked at
+            submissions.left_queue(stage.run, record, left.state if left else "gone")
+    return live, True
+
+
+def _state(
+    stage: Stage,
+    known: _Known,
+    done: dict[str, Any] | None,
+    job: JobState | None,
+    answered: bool,
+) -> tuple[str, str | None, str | None]:
+    """State, cause and error of a stage."""
+    last = known.attempt
+    cause, error = (last.get("cause"), last.get("error")) if last else (None, None)
+    if done:
+        return "finished", "finished", None
+    if job:
+        return ("queued" if job.is_waiting else "running"), cause, error
+    if not answered:
+        return "unknown", cause, "the scheduler does not answer"
+    if known.never_began:
+        return "cancelled", Cause.CANCELLED, None
+    if last is None:
+        return ("cancelled" if stage.run.cancel_file.exists() else "waiting"), None, None
+    if last.get("scheduler") != "slurm" and records.is_alive(last):
+        return "running", None, None
+    cause = cause or Cause.KILLED
+    state = _STATES.get(Cause(cause), "failed")
+    return state, (None if state == "waiting" else cause), error
 
 
 def _step(stage: Stage, done: dict[str, Any] | None) -> int | None:
@@ -92,9 +210,14 @@ def read_progress(run: Run, stage: str) -> dict[str, Any] | None:
         return None
 
 
-def run_status(run: Run, runs: Path) -> list[StageStatus]:
+def run_status(run: Run, runs: Path, queued: Queue | None = None) -> list[StageStatus]:
     """All stages of a run or pipeline, in the order in which they come."""
-    return [stage_status(stage, display_name(stage.run, runs)) for stage in stages(run)]
+    rows: dict[int, StageStatus] = {}
+    queued = queued or Queue()
+    for stage in stages(run):
+        needs = [rows[id(need)] for need in stage.after]
+        rows[id(stage)] = stage_status(stage, display_name(stage.run, runs), queued, needs)
+    return list(rows.values())
 
 
 def display_name(run: Run, runs: Path) -> str:

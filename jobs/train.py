@@ -1,17 +1,19 @@
 """The job that trains one network or one pair."""
 
+import os
 import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from jobs import records
-from jobs.run import Run
+from jobs.run import Run, RunError
 from jobs.stage import Context, Result, StageJob, Stopped, save_progress
 from jobs.version import version
 
 if TYPE_CHECKING:
     from gan.trainer import Progress
 
+GPUS_BOOKED = "GANYMEDE_GPUS_BOOKED"  # environment: how many GPUs on each node the job asked for
 _LINE_EVERY_S = 60.0
 
 
@@ -19,13 +21,19 @@ _LINE_EVERY_S = 60.0
 class Train(StageJob):
     stage = "train"
 
+    def saved_step(self, run: Run) -> int:
+        return max(run.store().steps(), default=0)
+
     def work(self, context: Context) -> Result:
         from gan import data, numerics, trainer, variants  # torch: not for a submission
         from gan.samples import SampleStore
 
-        run, config = context.run, context.run.config()
-        device = numerics.configure(run.settings()["threads"])
-        _compare_numerics(context, {"ganymede": version(), **numerics.fingerprint(device)})
+        run, config, place = context.run, context.run.config(), context.place
+        device = numerics.configure(run.settings()["threads"], place.local_rank)
+        refuse_unusable_gpus()
+        if place.rank == 0:
+            present = {"ganymede": version(), **numerics.fingerprint(device), "ranks": place.size}
+            _compare_numerics(context, present)
         images = data.load(config.data)
         data.check(config, images.info)
         run.check_data(images.info)
@@ -36,15 +44,29 @@ class Train(StageJob):
             figures=run.figures,
         )
         hooks = trainer.Hooks(context.stop.reason, report=ProgressTeller(context), say=context.say)
-        loop = trainer.Trainer(
-            config, images, variants.build(config, images.info, device), outputs, hooks
-        )
+        variant = variants.build(config, images.info, device)
+        if context.meeting:
+            variant.world = context.meeting.connect(device)
+        loop = trainer.Trainer(config, images, variant, outputs, hooks)
         reason = loop.train()
-        hooks.report(loop.progress("finished"))
+        if place.rank == 0:
+            hooks.report(loop.progress("finished"))
         if reason:
             raise Stopped(reason)
+        if place.rank > 0:
+            return Result()
         final = outputs.checkpoints.path(loop.step)
         return Result([final / "state.pt", final / "manifest.json"], {"steps": loop.step})
+
+
+def refuse_unusable_gpus() -> None:
+    """Raise RunError if GPUs were asked for and cannot be used: never a silent fall back."""
+    from gan import numerics
+
+    wanted = int(os.environ.get(GPUS_BOOKED) or 0)
+    problem = numerics.unusable_gpus() if wanted else None
+    if problem:
+        raise RunError(f"{wanted} GPUs a node were asked for and cannot be used: {problem}")
 
 
 class ProgressTeller:

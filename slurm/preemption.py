@@ -11,6 +11,7 @@ from typing import Any
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2, signal.SIGHUP)
 MINUTES = "GANYMEDE_MINUTES"  # environment variable: how long a job may take
+END = "GANYMEDE_END"  # environment variable: when the scheduler ends the job, in UTC seconds
 _REASONS = {
     signal.SIGTERM: "terminated",
     signal.SIGINT: "interrupted",
@@ -20,6 +21,7 @@ _REASONS = {
 # A terminal or a scheduler may deliver one request twice, to the process and through its parent.
 _SAME_REQUEST_S = 1.0
 _LEAST_MARGIN_S = 5.0
+_BATCH_MARGIN_S = 10.0  # for the batch script, which has to ask for the next start in time
 
 
 class StopRequest:
@@ -76,6 +78,10 @@ def _is_shielded(number: signal.Signals) -> bool:
 
 
 def deadline_from_environment() -> float | None:
-    """The deadline of this process, if its launcher set one."""
-    minutes = os.environ.get(MINUTES)
-    return time.monotonic() + 60 * float(minutes) if minutes else None
+    """The deadline of this process, if its launcher or its scheduler set one."""
+    now, deadlines = time.monotonic(), []
+    if minutes := os.environ.get(MINUTES):
+        deadlines.append(now + 60 * float(minutes))
+    if end := os.environ.get(END):
+        deadlines.append(now + float(end) - time.time() - _BATCH_MARGIN_S)
+    return min(deadlines, default=None)

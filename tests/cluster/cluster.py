@@ -8,11 +8,9 @@ import os
 import pwd
 import shutil
 import subprocess
-import sys
-import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -63,7 +61,9 @@ def why_not() -> str | None:
     """Why no cluster can be started here, or None."""
     if os.geteuid() != 0:
         return "only root may start Slurm's daemons"
-    missing = [name for name in ("munged", "slurmctld", "slurmd", "sbatch") if not shutil.which(name)]
+    missing = [
+        name for name in ("munged", "slurmctld", "slurmd", "sbatch") if not shutil.which(name)
+    ]
     if missing:
         return f"not installed: {', '.join(missing)}"
     try:
@@ -112,7 +112,7 @@ class Cluster:
         self._hurry.start()
 
     def _start_munge(self) -> None:
-        if _MUNGE_SOCKET.exists() and subprocess.run(["munge", "-n"], capture_output=True).returncode == 0:
+        if _MUNGE_SOCKET.exists() and self._munge_works():
             return
         account = pwd.getpwnam("munge")
         for name in ("/run/munge", "/var/lib/munge", "/var/log/munge"):
@@ -122,7 +122,11 @@ class Cluster:
             ["munged", "--foreground", "--force"], user="munge", group="munge",
             stderr=subprocess.DEVNULL,
         )  # fmt: skip
-        self.wait_for(lambda: subprocess.run(["munge", "-n"], capture_output=True).returncode == 0)
+        self.wait_for(self._munge_works)
+
+    @staticmethod
+    def _munge_works() -> bool:
+        return subprocess.run(["munge", "-n"], capture_output=True, check=False).returncode == 0
 
     def start_controller(self) -> None:
         self._start("slurmctld", "slurmctld", "-D")
@@ -168,7 +172,9 @@ class Cluster:
                 for line in queue.splitlines():
                     job, reason = line.split(maxsplit=1)
                     if reason == "BeginTime":
-                        self.root("scontrol", "update", f"jobid={job}", "StartTime=now", check=False)
+                        self.root(
+                            "scontrol", "update", f"jobid={job}", "StartTime=now", check=False
+                        )
 
     def environment(self) -> dict[str, str]:
         kept = {k: v for k, v in os.environ.items() if k in ("PATH", "LANG", "LC_ALL", "TERM")}

@@ -1,0 +1,135 @@
+"""After srun, in the batch script: record an end that nobody else could, and say what comes next.
+
+`python -m jobs.closing PICKLE --status N` prints one word: finished, requeue or failed.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from submitit.core.utils import DelayedSubmission
+
+from jobs import ranks, records
+from jobs.ranks import Place
+from jobs.records import Attempt, Cause
+from jobs.run import Run, RunError
+from jobs.stage import EXIT_STATUS, StageJob
+from slurm import queue
+from slurm.errors import SchedulerError
+from slurm.resources import DEFAULT_RETRIES
+
+RETRIES = "GANYMEDE_RETRIES"
+_GOES_ON = (
+    Cause.PREEMPTED, Cause.TIME_LIMIT, Cause.NODE_LOST, Cause.TERMINATED, Cause.INTERRUPTED
+)  # fmt: skip
+_TRIED_AGAIN = (Cause.CRASHED, Cause.KILLED, Cause.OUT_OF_MEMORY)
+_LOG_END_BYTES = 20_000
+
+
+def close(job: StageJob, status: int, error: str, place: Place) -> str:
+    """What the batch script is to do, once the record says how the attempt ended."""
+    run = Run(job.path)
+    if records.completion(run, job.stage):
+        return "finished"
+    record = records.latest(run, job.stage)
+    if record is None or not place.key.items() <= record.items():
+        if status == EXIT_STATUS[Cause.REFUSED] and not error:
+            return "failed"  # it did not begin, and has said why
+        begun = Attempt.begin(run, job.stage, alive=lambda other: False, **_facts(job, run, place))
+        record = records.read(run.attempt_file(job.stage, begun.number))
+    if "cause" not in record:
+        attempt = Attempt(run, job.stage, record["number"])
+        cause, told = _cause(status, error, place)
+        attempt.end(cause, error=told)
+        record = records.read(run.attempt_file(job.stage, record["number"]))
+    return decide(run, job, record)
+
+
+def _facts(job: StageJob, run: Run, place: Place) -> dict[str, Any]:
+    return {"from_step": job.saved_step(run), **place.facts}
+
+
+def _cause(status: int, error: str, place: Place) -> tuple[Cause, str]:
+    if error:  # a set-up line
+        return Cause.REFUSED, error
+    told = f"the job ended with status {status} and left no record of it; see its log"
+    try:
+        meant = queue.why_stopped(os.environ["SLURM_JOB_ID"], place.restarts)
+    except SchedulerError:
+        meant = None
+    if meant:
+        return Cause(meant), told
+    if "oom" in _end_of_log().lower():  # srun and slurmstepd: "oom_kill event", "oom-kill"
+        return Cause.OUT_OF_MEMORY, told
+    return (Cause.KILLED if status > 128 else Cause.CRASHED), told
+
+
+def _end_of_log() -> str:
+    folder = os.environ.get("GANYMEDE_LOGS")
+    path = Path(folder or os.devnull) / f"{_job_id()}_0_log.out"
+    if not path.is_file():
+        return ""
+    with path.open("rb") as log:
+        log.seek(max(path.stat().st_size - _LOG_END_BYTES, 0))
+        lines = log.read().decode(errors="replace").splitlines()
+    return "\n".join(line for line in lines if line.startswith(("srun:", "slurmstepd")))
+
+
+def decide(run: Run, job: StageJob, record: dict[str, Any]) -> str:
+    """Preemptions and time limits go on for ever; failures stop after a few without progress."""
+    cause = Cause(record["cause"])
+    if cause in _GOES_ON:
+        return "requeue"
+    if cause not in _TRIED_AGAIN:
+        return "failed"
+    allowed = int(os.environ.get(RETRIES, DEFAULT_RETRIES))
+    failures = failures_without_progress(run, job, record["job_id"])
+    tell = f"{job.stage} failed {failures} of {allowed + 1} times without progress ({cause})"
+    print(tell, file=sys.stderr)
+    return "requeue" if failures <= allowed else "failed"
+
+
+def failures_without_progress(run: Run, job: StageJob, job_id: str | None) -> int:
+    """How many of this job's attempts have failed since the work last got on."""
+    saved, count = job.saved_step(run), 0
+    for number in reversed(records.numbers(run, job.stage)):
+        record = records.read(run.attempt_file(job.stage, number))
+        if record.get("job_id") != job_id or record.get("from_step", 0) < saved:
+            break
+        count += record.get("cause") in _TRIED_AGAIN
+    return count
+
+
+def _job_id() -> str:
+    array = os.environ.get("SLURM_ARRAY_JOB_ID")
+    return f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}" if array else os.environ["SLURM_JOB_ID"]
+
+
+def _place(step_id: str | None) -> Place:
+    """Of the attempt that has just ended: this process is no step of the job itself."""
+    here = ranks.here()
+    return Place(
+        size=here.size, job_id=_job_id(), scheduler="slurm", restarts=here.restarts,
+        step_id=step_id or "0",
+    )  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("pickle", type=Path)
+    parser.add_argument("--status", type=int, required=True, help="srun's exit status")
+    parser.add_argument("--step", help="number of the job's step that has ended")
+    parser.add_argument("--error", default="", help="why there was no step at all")
+    given = parser.parse_args()
+    job = DelayedSubmission.load(given.pickle).function
+    try:
+        print(close(job, given.status, given.error, _place(given.step)))
+    except RunError as error:
+        print(f"the end of {job.stage} could not be recorded: {error}", file=sys.stderr)
+        print("failed")
+
+
+if __name__ == "__main__":
+    main()

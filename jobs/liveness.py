@@ -1,0 +1,52 @@
+"""Whether an attempt still runs: asked of its scheduler, or of this machine, never of a clock."""
+
+import time
+from typing import Any
+
+from checkpoints import files
+from jobs import records
+from jobs.ranks import Place
+from jobs.records import Cause
+from jobs.run import Run
+from slurm import queue
+from slurm.errors import SchedulerError
+
+_SLURM = "slurm"
+
+
+def is_alive(record: dict[str, Any], place: Place) -> bool:
+    """Whether the attempt of `record` runs, as far as a process at `place` can find out.
+
+    One that cannot be asked about counts as alive.
+    """
+    if "cause" in record:
+        return False
+    if record.get("scheduler") != _SLURM:
+        return records.is_alive(record)
+    if place.scheduler == _SLURM and record["job_id"] == place.job_id:
+        # The scheduler starts a job again only when it has ended all of the start before.
+        return all(record[name] == value for name, value in place.key.items())
+    try:
+        return queue.is_live(record["job_id"])
+    except SchedulerError:
+        return True
+
+
+def settle(run: Run, stage: str, place: Place) -> None:
+    """Write down the cause of the latest attempt, if that ended without having told."""
+    record = records.latest(run, stage)
+    if record is None or "cause" in record or is_alive(record, place):
+        return
+    cause = Cause.NODE_LOST if _lost_its_node(record) else Cause.KILLED
+    values = {"cause": str(cause), "error": "it left no record of its end", "noticed": time.time()}
+    files.write_json(run.attempt_file(stage, record["number"]), record | values)
+
+
+def _lost_its_node(record: dict[str, Any]) -> bool:
+    nodes = record.get("nodes")
+    if record.get("scheduler") != _SLURM or not nodes:
+        return False
+    try:
+        return queue.nodes_down(nodes) or queue.booted_since(nodes, record["started"])
+    except SchedulerError:
+        return False

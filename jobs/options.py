@@ -1,0 +1,132 @@
+"""The options of the command line's verbs, as typed dataclasses; `tyro` makes flags of them."""
+
+import os
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from gan.config import ConfigError
+from jobs.run import Run, RunError, find
+from slurm import queue
+from slurm.resources import Profile, Resources, load_profile
+
+RunName = Annotated[str, tyro.conf.Positional]
+Flat = tyro.conf.arg(name="")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the runs are."""
+
+    runs: Path = Path("runs")
+    """folder that holds the runs"""
+
+    def __post_init__(self) -> None:
+        if self.runs.exists() and not self.runs.is_dir():
+            raise ConfigError(f"runs is {str(self.runs)!r}; allowed: a folder, there or to be made")
+
+
+@dataclass(frozen=True)
+class Launch(Place):
+    """How the jobs run; none of it changes a result."""
+
+    on: Literal["local", "slurm"] = "local"
+    """where the jobs run: on this machine, in the foreground, or on a Slurm cluster"""
+    here: bool = False
+    """run in the foreground although this machine has a scheduler"""
+    profile: str | None = None
+    """table of clusters.toml that says what to book, and how"""
+    resources: Annotated[Resources, Flat] = field(default_factory=Resources)
+    max_running: int | None = None
+    """how many jobs of a sweep run at the same time; 1 in the foreground"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.max_running is not None and self.max_running < 1:
+            raise ConfigError(f"max_running is {self.max_running}; allowed: 1 or more")
+
+    def check(self) -> Profile:
+        """The profile. Raises RunError for a place that does not go with the other options."""
+        if self.on == "local":
+            given = [
+                item.name.replace("_", "-")
+                for item in fields(Resources)
+                if item.name != "minutes" and getattr(self.resources, item.name) not in (None, ())
+            ]
+            given += ["profile"] if self.profile else []
+            if given:
+                raise RunError(f"--{given[0]} books on a cluster; it needs --on slurm")
+            if queue.is_here() and not self.here and "SLURM_JOB_ID" not in os.environ:
+                raise RunError(
+                    "this machine submits to Slurm: give --on slurm, or --here to run in the "
+                    "foreground all the same"
+                )
+        elif self.here:
+            raise RunError(f"--here is the foreground, --on {self.on} is not; give one of them")
+        return load_profile(self.profile)
+
+
+@dataclass(frozen=True)
+class New(Launch):
+    name: str | None = None
+    """name of the run, and of its folder; the recipe's name if left out"""
+    threads: int = 0
+    """threads of each rank; 0: as the run had them, else --cpus-per-task, else all here"""
+    sweep: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """setting=value,value or setting=first..last; may be given again: all combinations are run"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.threads < 0:
+            raise ConfigError(f"threads is {self.threads}; allowed: 0 or more")
+
+
+@dataclass(frozen=True)
+class OfRun(Place):
+    run: RunName = field(kw_only=True)
+    """a run's name below the runs folder, as demo or demo/gan, or its path"""
+
+    def find(self) -> Run:
+        return find(self.run, self.runs)
+
+
+@dataclass(frozen=True)
+class Resume(Launch):
+    run: RunName = field(kw_only=True)
+    """a run's name below the runs folder, or its path"""
+    take_over: bool = False
+    """go on although another attempt seems to be alive; it will step back at its next save"""
+
+
+@dataclass(frozen=True)
+class Status(Place):
+    run: Annotated[str | None, tyro.conf.Positional] = None
+    """only this run"""
+    json: bool = False
+    """a list of objects, for programs"""
+
+
+@dataclass(frozen=True)
+class Logs(OfRun):
+    lines: int = 50
+    """how many lines of each job's latest log"""
+    follow: Annotated[bool, tyro.conf.arg(aliases=["-f"])] = False
+    """go on showing what is added, until all jobs have ended"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.lines < 1:
+            raise ConfigError(f"lines is {self.lines}; allowed: 1 or more")
+
+
+@dataclass(frozen=True)
+class Doctor(Place):
+    on: Literal["slurm"] = "slurm"
+    """which scheduler to examine"""
+    profile: str | None = None
+    """table of clusters.toml that the rehearsal uses"""
+    resources: Annotated[Resources, Flat] = field(default_factory=Resources)
+    rehearse: bool = False
+    """submit a job of a minute that is really signalled, and watch it go on"""

@@ -1,0 +1,109 @@
+"""What was handed to a scheduler: an intent with a token first, the job's number afterwards.
+
+A client that dies in between, or whose answer is lost, leaves a token by which the job is found.
+"""
+
+import platform
+import re
+import secrets
+import time
+from typing import Any
+
+import psutil
+
+from checkpoints import files
+from jobs import records
+from jobs.run import Run, RunError
+from slurm import queue
+from slurm.queue import JobState
+
+_NAME = re.compile(r"(.+)-(\d{4,})\.json")
+
+
+def latest(run: Run, stage: str) -> dict[str, Any] | None:
+    """The record of a stage's newest submission."""
+    number = _newest(run, stage)
+    return records.read(run.submission_file(stage, number)) if number else None
+
+
+def _newest(run: Run, stage: str) -> int:
+    names = (_NAME.fullmatch(path.name) for path in run.submissions.glob(f"{stage}-*.json"))
+    return max((int(name[2]) for name in names if name and name[1] == stage), default=0)
+
+
+def intend(run: Run, stage: str, token: str, index: int | None, **facts: Any) -> dict[str, Any]:
+    """Record that a stage is about to be submitted; `index` is its place in an array.
+
+    Raises RunError if another client is at it.
+    """
+    newest = latest(run, stage)
+    if newest and "job_id" not in newest and records.is_alive(newest) and newest["token"] != token:
+        raise RunError(
+            f"{stage} of {run.path} is being submitted by process {newest['pid']} on "
+            f"{newest['host']}"
+        )
+    process = psutil.Process()
+    record = {
+        "stage": stage,
+        "number": _newest(run, stage) + 1,
+        "token": token,
+        "index": index,
+        "intended": time.time(),  # UTC seconds
+        "host": platform.node(),
+        "boot_id": records.boot_id(),
+        "pid": process.pid,
+        "process_started": process.create_time(),
+        **facts,
+    }
+    try:
+        path = run.submission_file(stage, record["number"])
+        files.create_bytes(path, files.to_json(record))
+    except FileExistsError:
+        raise RunError(f"{stage} of {run.path} is being submitted by another client") from None
+    return record
+
+
+def accepted(run: Run, record: dict[str, Any], number: str) -> str:
+    """Record the number that the scheduler gave; returns the job's id."""
+    job_id = number if record["index"] is None else f"{number}_{record['index']}"
+    _update(run, record, job_id=job_id, submitted=time.time())
+    return job_id
+
+
+def refused(run: Run, record: dict[str, Any], why: str) -> None:
+    """Record that there is no such job."""
+    _update(run, record, refused=why)
+
+
+def left_queue(run: Run, record: dict[str, Any], state: str) -> None:
+    """Record in what state a job left the queue, before the scheduler forgets it."""
+    if record.get("left") != state:
+        _update(run, record, left=state)
+
+
+def _update(run: Run, record: dict[str, Any], **facts: Any) -> None:
+    record |= facts
+    files.write_json(run.submission_file(record["stage"], record["number"]), record)
+
+
+def new_token() -> str:
+    return secrets.token_hex(8)
+
+
+def job_of(record: dict[str, Any] | None, states: dict[str, JobState]) -> str | None:
+    """The job that a submission has made; None if it made none, as far as anybody knows."""
+    if record is None or "refused" in record:
+        return None
+    if "job_id" in record:
+        return str(record["job_id"])
+    number = queue.by_token(states.values(), record["token"])
+    if number is None:
+        return None
+    return number if record["index"] is None else f"{number}_{record['index']}"
+
+
+def live(record: dict[str, Any] | None, states: dict[str, JobState]) -> JobState | None:
+    """The waiting or running job of a submission."""
+    job_id = job_of(record, states)
+    state = states.get(job_id) if job_id else None
+    return state if state and state.is_live else None

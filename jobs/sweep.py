@@ -1,0 +1,80 @@
+"""The same recipe many times: every combination of some settings' values."""
+
+import itertools
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import msgspec
+
+from gan.config import ConfigError, RunConfig, flatten
+
+_RANGE = re.compile(r"(-?\d+)\.\.(-?\d+)")
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+_MOST = 100_000
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Runs by name, one for each combination."""
+
+    kind: ClassVar[str] = "sweep"
+    runs: dict[str, RunConfig]
+
+    def members(self) -> dict[str, RunConfig]:
+        return self.runs
+
+
+def sweep(base: RunConfig, specifications: Sequence[str]) -> Sweep:
+    """Every combination of `model.width=32,64` and `seed=0..3` (0, 1, 2, 3), applied to `base`.
+
+    A run is named after its values, as model.width-32_seed-0. Raises ConfigError for an unknown
+    setting, a value of the wrong kind, or two combinations that are the same.
+    """
+    axes = [_axis(specification, base) for specification in specifications]
+    runs: dict[str, RunConfig] = {}
+    for values in itertools.product(*(values for _, values in axes)):
+        point = list(zip((name for name, _ in axes), values, strict=True))
+        name = "_".join(f"{key}-{_UNSAFE.sub('-', value)}" for key, value in point)
+        if name in runs:
+            raise ConfigError(f"sweep has {name} twice; allowed: each combination once")
+        runs[name] = _apply(base, point)
+    return Sweep(runs)
+
+
+def _axis(specification: str, base: RunConfig) -> tuple[str, list[str]]:
+    name, equals, listed = specification.partition("=")
+    name = name.replace("-", "_")
+    known = flatten(base)
+    if not equals or name not in known:
+        raise ConfigError(
+            f"sweep is {specification!r}; allowed: setting=value,value or setting=first..last, of "
+            + ", ".join(sorted(known))
+        )
+    span = _RANGE.fullmatch(listed)
+    if span is None:
+        values = listed.split(",")
+    else:
+        first, last = int(span[1]), int(span[2])
+        if not 0 <= last - first < _MOST:
+            raise ConfigError(f"sweep is {specification!r}; allowed: first..last, ascending")
+        values = [str(number) for number in range(first, last + 1)]
+    if not all(values):
+        raise ConfigError(f"sweep is {specification!r}; allowed: no empty values")
+    return name, values
+
+
+def _apply(base: RunConfig, point: list[tuple[str, str]]) -> RunConfig:
+    tree: dict[str, Any] = msgspec.to_builtins(base)
+    for name, value in point:
+        *sections, last = name.split(".")
+        node = tree
+        for section in sections:
+            node = node[section]
+        node[last] = value
+    try:
+        return msgspec.convert(tree, type(base), strict=False)
+    except msgspec.ValidationError as error:
+        told = ", ".join(f"{name}={value}" for name, value in point)
+        raise ConfigError(f"sweep {told}: {error}") from None

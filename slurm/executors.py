@@ -1,0 +1,185 @@
+"""submitit's Slurm executor with a batch script of our own, and submissions that are never doubled.
+
+Where submitit's script ends with srun, ours goes on: it keeps srun's status, has the end recorded
+and asks for the job to be queued again (see `scripts/attempt.sh`). The pickle of a job is found by
+the submission's token, so a client that dies right after sbatch leaves a job that works.
+"""
+
+import re
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import submitit
+from submitit.core.utils import DelayedSubmission
+
+from slurm import chain, queue
+from slurm.errors import SchedulerError
+from slurm.resources import Profile, Resources
+
+SCRIPTS = Path(__file__).parent / "scripts"
+_SIGNAL_S, _SIGNAL_LEAST_MIN = 120, 10  # a shorter job could get the signal at its start
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to submit, apart from the job itself."""
+
+    name: str  # the job's name in the queue
+    token: str  # unique to this submission
+    resources: Resources
+    profile: Profile = field(default_factory=Profile)
+    dependency: str = ""  # as for sbatch --dependency
+    environment: dict[str, str] = field(default_factory=dict)
+    indices: tuple[int, ...] = ()  # of an array's tasks; empty: a job by itself
+    max_running: int | None = None  # tasks of an array at the same time
+    last: bool = False  # the end of the chain, which mail speaks of
+
+
+class Executor(submitit.SlurmExecutor):  # type: ignore[misc]
+    """Submits one job, or one array, as an `Order` says.
+
+    Raises SubmitLimit, Unreachable or SchedulerError; nothing was submitted then, or it is unknown
+    (Unreachable) and `slurm.queue.by_token` will tell.
+    """
+
+    def __init__(self, folder: Path, order: Order, say: Callable[[str], None] = print) -> None:
+        super().__init__(folder)
+        self.order, self.say = order, say
+
+    def submit_all(self, functions: Sequence[Callable[[], Any]]) -> str:
+        """Submit one job, or one array with a task for each function; returns its number."""
+        with self.batch():
+            submitted = [self.submit(function) for function in functions]
+        return str(submitted[0].job_id).partition("_")[0]
+
+    def _internal_process_submissions(
+        self, delayed_submissions: list[DelayedSubmission]
+    ) -> list[submitit.SlurmJob[Any]]:
+        folder, order = Path(self.folder), self.order
+        folder.mkdir(parents=True, exist_ok=True)
+        indices = order.indices or (0,)
+        for index, delayed in zip(indices, delayed_submissions, strict=True):
+            delayed.dump(folder / f"{order.token}_{index}.pkl")
+        path = folder / f"{order.token}.sh"
+        path.write_text(script(order, folder))
+        number = queue.submit(path, order.token, self.say)
+        ids = [f"{number}_{index}" for index in order.indices] or [number]
+        ranks = list(range(order.resources.ranks))
+        return [submitit.SlurmJob(folder=folder, job_id=job_id, tasks=ranks) for job_id in ids]
+
+
+def script(order: Order, folder: Path) -> str:
+    """The whole batch script of a job, or of an array."""
+    index = "_$SLURM_ARRAY_TASK_ID" if order.indices else "_0"
+    # -P: a folder `jobs` where the user happens to stand must not take our package's place.
+    python = [*order.profile.prefix, order.profile.python or sys.executable, "-P"]
+    lines = [
+        "#!/bin/bash",
+        *(f"#SBATCH {option}" for option in _options(order, folder)),
+        "",
+        *(f"export {name}={shlex.quote(v)}" for name, v in _environment(order).items()),
+        f"ganymede_python=({shlex.join(python)})",
+        f"ganymede_srun=({shlex.join(_srun_options(order.resources))})",
+        f"ganymede_logs={shlex.quote(str(folder))}",
+        "",
+        (SCRIPTS / "attempt.sh").read_text(),
+        *(f"ganymede_setup {shlex.quote(line)}" for line in order.profile.setup),
+        f'ganymede_attempt "$ganymede_logs/{order.token}{index}.pkl"',
+        "exit $?",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _options(order: Order, folder: Path) -> list[str]:
+    """The lines after #SBATCH, each quoted as sbatch reads it."""
+    wanted, mail = order.resources, order.profile.mail
+    limit = f"%{order.max_running}" if order.max_running else ""
+    values: dict[str, Any] = {
+        "job-name": order.name,
+        "comment": f"{queue.MARK}{order.token}",
+        "output": f"{_literal(folder)}/{'%A_%a' if order.indices else '%j'}_0_log.out",
+        "open-mode": "append",
+        "array": chain.indices(order.indices) + limit if order.indices else None,
+        "dependency": order.dependency or None,
+        "kill-on-invalid-dep": "yes" if order.dependency else None,
+        "partition": wanted.partition,
+        "account": wanted.account,
+        "qos": wanted.qos,
+        "reservation": wanted.reservation,
+        "constraint": wanted.constraint,
+        "time": _time(wanted.minutes),
+        "signal": f"USR2@{_SIGNAL_S}" if (wanted.minutes or 0) >= _SIGNAL_LEAST_MIN else None,
+        "nodes": wanted.nodes or 1,
+        "ntasks-per-node": wanted.ranks_per_node,
+        "cpus-per-task": wanted.cpus_per_task,
+        "mem": f"{round(wanted.mem_gb * 1024)}M" if wanted.mem_gb else None,
+        **_gpu_option(order),
+        "mail-user": mail,
+        "mail-type": ("END,FAIL" if order.last else "FAIL") if mail else None,
+    }
+    options = [f"--{name}={_quoted(value)}" for name, value in values.items() if value is not None]
+    options += ["--requeue"] + (["--exclusive"] if wanted.exclusive else [])
+    return options + [_extra(option) for option in wanted.extra]
+
+
+def _extra(option: str) -> str:
+    name, equals, value = option.partition("=")
+    return f"--{name}={_quoted(value)}" if equals else f"--{name}"
+
+
+def _gpu_option(order: Order) -> dict[str, str]:
+    wanted = order.resources
+    if not wanted.gpus_per_node:
+        return {}
+    count = (
+        f"{wanted.gpu_type}:{wanted.gpus_per_node}"
+        if wanted.gpu_type
+        else f"{wanted.gpus_per_node}"
+    )
+    if order.profile.gpu_form == "gres":
+        return {"gres": f"gpu:{count}"}
+    return {"gpus-per-node": count}
+
+
+def _time(minutes: float | None) -> str | None:
+    """As sbatch takes it, minutes:seconds."""
+    if minutes is None:
+        return None
+    seconds = max(round(60 * minutes), 1)
+    return f"{seconds // 60}:{seconds % 60:02d}"
+
+
+def _quoted(value: Any) -> str:
+    """For a #SBATCH line, which sbatch, not a shell, splits: in double quotes, with backslashes."""
+    text = str(value)
+    if text.replace("-", "").replace("_", "").isalnum() and text.isascii():
+        return text
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _literal(folder: Path) -> str:
+    """A path in which sbatch and srun replace no %-pattern. Raises SchedulerError."""
+    if re.search(r"[\x00-\x1f\x7f\\]", str(folder)):
+        raise SchedulerError(
+            f"folder is {str(folder)!r}; allowed for Slurm: no control characters, no backslash"
+        )
+    return str(folder).replace("%", "%%")
+
+
+def _srun_options(wanted: Resources) -> list[str]:
+    # From 22.05 on srun no longer takes this from the job.
+    return [f"--cpus-per-task={wanted.cpus_per_task}"] if wanted.cpus_per_task else []
+
+
+def _environment(order: Order) -> dict[str, str]:
+    values = dict(order.environment)
+    if order.resources.cpus_per_task:
+        values["OMP_NUM_THREADS"] = str(order.resources.cpus_per_task)
+    if order.profile.interface:
+        values["GLOO_SOCKET_IFNAME"] = values["NCCL_SOCKET_IFNAME"] = order.profile.interface
+        values["GANYMEDE_INTERFACE"] = order.profile.interface
+    return values

@@ -1,0 +1,256 @@
+"""Talking with Slurm: submit once, ask once, and read what a signal meant.
+
+Only squeue, scontrol, sbatch and scancel, with explicit fields: accounting (sacct) is often not
+there, and its lack must cost nothing.
+"""
+
+import os
+import re
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from slurm.errors import SchedulerError, SubmitLimit, Unreachable
+
+MARK = "ganymede:"  # a job's comment is this and its submission's token
+_CALL_S = 90.0
+_PATIENCE_S = 600.0  # how long a submission waits for the controller to answer again
+_LOOK_AGAIN_S = 5.0
+_FIELDS = "%i|%T|%r|%k"  # the comment last: it alone may hold the separator
+_LIVE = {
+    "PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "SUSPENDED", "REQUEUED", "REQUEUE_HOLD",
+    "REQUEUE_FED", "RESIZING", "SIGNALING", "STAGE_OUT", "STOPPED", "SPECIAL_EXIT", "PREEMPTED",
+}  # fmt: skip
+_WAITING = {"PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT"}
+_NO_ANSWER = re.compile(
+    "timed out|unable to contact|connect failure|connection refused|connection reset|"
+    "zero bytes were transmitted|communication (connection )?failure|controller (not|is) ",
+    re.IGNORECASE,
+)
+_LIMIT = re.compile(
+    r"\b\w*Max(Submit|Job)\w*|submit limit|temporarily unable to accept|"
+    "violates accounting/QOS policy",
+    re.IGNORECASE,
+)
+# A job submitted from inside another one must not inherit that one's place in it.
+_INHERITED = re.compile("SLURM_|SLURMD_|SRUN_|PMI|GANYMEDE_|SUBMITIT_")
+_OWN_SETTINGS = {"SLURM_CONF", "SLURM_CLUSTERS"}
+_TIMES = {"SLURM_TIME_FORMAT": "%s"}  # all times in UTC seconds
+
+
+@dataclass(frozen=True)
+class JobState:
+    """A job, or a task of an array, as the scheduler has it."""
+
+    job_id: str
+    state: str  # PENDING, RUNNING, ... as squeue prints it
+    reason: str  # why it waits, or ended
+    token: str | None  # of the submission that made it
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it waits or runs."""
+        return self.state in _LIVE
+
+    @property
+    def is_waiting(self) -> bool:
+        return self.state in _WAITING
+
+
+def call(*command: str, patience_s: float = 0.0, say: Callable[[str], None] = print) -> str:
+    """Standard output of a Slurm command.
+
+    Raises Unreachable if the controller does not answer, asked again for `patience_s` seconds, and
+    SchedulerError for any other failure.
+    """
+    end, told = time.monotonic() + patience_s, False
+    while True:
+        try:
+            return _call_once(command)
+        except Unreachable as error:
+            if time.monotonic() > end:
+                raise
+            if not told:
+                say(f"{error}; asking again for {patience_s:.0f} s")
+                told = True
+            time.sleep(min(_LOOK_AGAIN_S, max(end - time.monotonic(), 0.1)))
+
+
+def _call_once(command: Sequence[str]) -> str:
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            env=clean_environment() | _TIMES,
+            timeout=_CALL_S,
+            check=False,
+        )
+    except FileNotFoundError:
+        raise SchedulerError(f"{command[0]} is not on this machine's PATH: no Slurm here") from None
+    except subprocess.TimeoutExpired:
+        raise Unreachable(f"{command[0]} did not answer within {_CALL_S:.0f} s") from None
+    if done.returncode == 0:
+        return done.stdout
+    told = " ".join(done.stderr.split()) or f"exit status {done.returncode}"
+    if _NO_ANSWER.search(told):
+        raise Unreachable(f"the scheduler does not answer ({told})")
+    raise SchedulerError(f"{command[0]}: {told}")
+
+
+def clean_environment() -> dict[str, str]:
+    """This process's environment without what a surrounding job has put into it."""
+    return {k: v for k, v in os.environ.items() if k in _OWN_SETTINGS or not _INHERITED.match(k)}
+
+
+def is_here() -> bool:
+    """Whether this machine submits to a Slurm cluster: sbatch, and a configuration for it."""
+    configured = os.environ.get("SLURM_CONF") or Path("/etc/slurm/slurm.conf").exists()
+    configured = configured or Path("/run/slurm/conf/slurm.conf").exists()
+    return bool(configured) and any(
+        (Path(folder) / "sbatch").exists() for folder in os.get_exec_path()
+    )
+
+
+def jobs(patience_s: float = 0.0, say: Callable[[str], None] = print) -> dict[str, JobState]:
+    """All jobs of this user that Slurm still knows, array tasks one by one: one call."""
+    output = call(
+        "squeue", "--noheader", "--array", "--states=all", f"--user={os.getuid()}",
+        f"--format={_FIELDS}", patience_s=patience_s, say=say,
+    )  # fmt: skip
+    return {state.job_id: state for state in map(_parse, output.splitlines()) if state}
+
+
+def _parse(line: str) -> JobState | None:
+    parts = line.split("|", 3)
+    if len(parts) < 4:
+        return None
+    job_id, state, reason, comment = (part.strip() for part in parts)
+    token = comment.removeprefix(MARK) if comment.startswith(MARK) else None
+    return JobState(job_id, state, reason, token)
+
+
+def by_token(states: Iterable[JobState], token: str) -> str | None:
+    """The job that a submission made; of an array, the array's own number."""
+    found = [state.job_id for state in states if state.token == token]
+    return found[0].partition("_")[0] if found else None
+
+
+def submit(script: Path, token: str, say: Callable[[str], None] = print) -> str:
+    """Submit a script whose comment holds `token`, once; returns the job's number.
+
+    If the answer is lost, the job is looked for by its token, and only a job that is not there is
+    submitted again. Raises SubmitLimit, Unreachable if the controller stays silent, or
+    SchedulerError.
+    """
+    end = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            output = _call_once(["sbatch", "--parsable", str(script)])
+            return output.strip().partition(";")[0]
+        except Unreachable as error:
+            say(f"no answer to a submission: {error}; looking whether it arrived")
+            found = _look_for(token, end, say)
+            if found:
+                say(f"it had arrived: job {found}")
+                return found
+            say("it had not arrived; submitting again")
+        except SchedulerError as error:
+            if _LIMIT.search(str(error)):
+                raise SubmitLimit(str(error)) from None
+            raise
+
+
+def _look_for(token: str, end: float, say: Callable[[str], None]) -> str | None:
+    """Ask twice, some time apart: a request may still lie in the controller's queue."""
+    for _ in range(2):
+        time.sleep(_LOOK_AGAIN_S)
+        states = jobs(patience_s=max(end - time.monotonic(), 0), say=say)
+        found = by_token(states.values(), token)
+        if found:
+            return found
+    return None
+
+
+def cancel(job_ids: Iterable[str]) -> None:
+    """Have jobs removed; those that run get SIGTERM first. Gone already is no error."""
+    wanted = sorted(set(job_ids))
+    if wanted:
+        call("scancel", "--quiet", *wanted, patience_s=60)
+
+
+def is_live(job_id: str) -> bool:
+    """Whether Slurm has the job waiting or running. Raises Unreachable."""
+    try:
+        output = call("squeue", "--noheader", f"--jobs={job_id}", "--states=all", "--format=%T")
+    except Unreachable:
+        raise
+    except SchedulerError:  # it does not know the number any more
+        return False
+    return any(state in _LIVE for state in output.split())
+
+
+def show(job_id: str) -> dict[str, str]:
+    """`scontrol show job` as a table. Raises SchedulerError for a job that is not known."""
+    output = call("scontrol", "--oneliner", "show", "job", job_id)
+    return _pairs(output.splitlines()[0])
+
+
+def _pairs(line: str) -> dict[str, str]:
+    return dict(part.split("=", 1) for part in line.split(" ") if "=" in part)
+
+
+def settings() -> dict[str, str]:
+    """`scontrol show config` as a table."""
+    lines = call("scontrol", "show", "config").splitlines()
+    pairs = (line.split("=", 1) for line in lines if "=" in line)
+    return {name.strip(): value.strip() for name, value in pairs}
+
+
+def why_stopped(job_id: str, restarts: int) -> str | None:
+    """What a signal to stop meant, while the job that got it still lives; None: nothing special.
+
+    "preempted", "time limit", "node lost" or "cancelled". `restarts` is how often this attempt of
+    the job had been started again.
+    """
+    job = show(job_id)
+    if int(job.get("Restarts", 0)) > restarts:
+        return "node lost" if _a_node_is_down() else "preempted"
+    if job["JobState"] in ("RUNNING", "SUSPENDED"):
+        if job.get("PreemptTime", "None") not in ("None", "Unknown", "N/A"):
+            return "preempted"
+        return "time limit" if _ends_soon(job) else None
+    if job.get("Reason") == "TimeLimit" or job["JobState"] == "TIMEOUT":
+        return "time limit"
+    if job["JobState"] == "NODE_FAIL" or _a_node_is_down():
+        return "node lost"
+    return "cancelled"
+
+
+def _ends_soon(job: dict[str, str]) -> bool:
+    end = job.get("EndTime", "")
+    return end.isdigit() and int(end) - time.time() < 180
+
+
+def _a_node_is_down() -> bool:
+    """Whether one of this job's nodes does not answer (state DOWN, or marked with a star)."""
+    nodes = os.environ.get("SLURM_JOB_NODELIST")
+    if not nodes:
+        return False
+    return nodes_down(nodes)
+
+
+def booted_since(nodes: str, started: float) -> bool:
+    """Whether a node of the list has started after `started` (UTC seconds)."""
+    lines = call("scontrol", "--oneliner", "show", "node", nodes).splitlines()
+    boots = (_pairs(line).get("BootTime", "") for line in lines)
+    return any(boot.isdigit() and int(boot) > started for boot in boots)
+
+
+def nodes_down(nodes: str) -> bool:
+    """Whether a node of the list is down, or does not answer (marked by a star)."""
+    output = call("sinfo", "--noheader", "--Node", f"--nodes={nodes}", "--format=%T")
+    return any("down" in state or state.endswith("*") for state in output.split())

@@ -1,0 +1,80 @@
+# Runs one attempt of a job under Slurm, and asks for the next one. Part of every batch script: it
+# outlives Python's death, so it does the talking with the scheduler.
+#
+# Expects:  ganymede_python   array: the command that starts Python, prefix (container) included
+#           ganymede_srun     array: options for srun
+#           ganymede_logs     folder of submitit's files: pickles and logs
+
+ganymede_step=0     # number of the job's next step
+ganymede_requeue=85 # exit status of a job that saved and wants to go on
+
+# bash must outlive these to see srun's status; commands that it starts do get them.
+trap : TERM USR2 CONT
+
+ganymede_say() { printf '%s %s\n' "$(date +%H:%M:%S)" "$*"; }
+
+# The time limit in UTC seconds, as the scheduler has it now; empty if it does not say.
+ganymede_end() {
+    SLURM_TIME_FORMAT=%s scontrol --oneliner show job "$SLURM_JOB_ID" 2>/dev/null |
+        sed -n 's/.* EndTime=\([0-9]*\) .*/\1/p'
+}
+
+# A set-up line from the profile; one that fails is named, and the job with it.
+ganymede_setup() {
+    eval "$1" || ganymede_setup_failed="set-up line failed with status $?: $1"
+}
+
+# Back into the queue under the same number, unless the user has cancelled the job or Slurm itself
+# has queued it again already.
+ganymede_ask_requeue() {
+    local tries=0 state
+    while [ $tries -lt 30 ]; do
+        state=$(scontrol --oneliner show job "$SLURM_JOB_ID" 2>/dev/null)
+        case $state in
+        *JobState=COMPLETING*Reason=TimeLimit*) ;;
+        *JobState=COMPLETING*)
+            ganymede_say "not queued again by this script: Slurm is ending this job by itself"
+            return
+            ;;
+        esac
+        if [ -n "$state" ] && scontrol requeue "$SLURM_JOB_ID"; then
+            ganymede_say "queued again as job $SLURM_JOB_ID"
+            sleep 60 # Slurm ends this script; an end of its own would be taken for the job's
+            return
+        fi
+        tries=$((tries + 1))
+        sleep 5
+    done
+    ganymede_say "could not be queued again: run the same command, or ganymede resume"
+}
+
+# One attempt of the stage whose pickle is given. Returns 0 only if the stage is complete.
+ganymede_attempt() {
+    local pickle=$1 job=$SLURM_JOB_ID status=1 wish
+    if [ -n "${SLURM_ARRAY_JOB_ID:-}" ]; then
+        job=${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID
+    fi
+    export SUBMITIT_EXECUTOR=slurm GANYMEDE_SCHEDULER=slurm
+    GANYMEDE_END=$(ganymede_end)
+    export GANYMEDE_END GANYMEDE_LOGS=$ganymede_logs
+    if [ -z "${ganymede_setup_failed:-}" ]; then
+        ln -sfn "$pickle" "$ganymede_logs/${job}_submitted.pkl"
+        srun --unbuffered --kill-on-bad-exit=1 --export=ALL --open-mode=append \
+            --output="${ganymede_logs//%/%%}/${job}_%t_log.out" "${ganymede_srun[@]}" \
+            "${ganymede_python[@]}" -u -m submitit.core._submit "$ganymede_logs"
+        status=$?
+        ganymede_step=$((ganymede_step + 1))
+    fi
+    if [ $status -eq $ganymede_requeue ]; then
+        ganymede_ask_requeue
+        return $ganymede_requeue
+    fi
+    wish=$("${ganymede_python[@]}" -m jobs.closing "$pickle" --status $status \
+        --step $((ganymede_step - 1)) --error "${ganymede_setup_failed:-}")
+    case $wish in
+    finished) return 0 ;;
+    requeue) ganymede_ask_requeue ;;
+    esac
+    [ $status -ne 0 ] || status=1
+    return $status
+}
