@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import assert_same_state
+from states import assert_same_state
 
 from checkpoints import CheckpointError
 from gan import samples, scalars
