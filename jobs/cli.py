@@ -226,8 +226,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if verb is None:
         print(f"{_PROG}: no verb {given[0]!r}\n{_usage()}", file=sys.stderr)
         return _REFUSED
+    return guarded(lambda: verb(given[1:]))
+
+
+def guarded(action: Callable[[], int]) -> int:
+    """The exit status of `action`; what it refuses or cannot do is told in words."""
     try:
-        return verb(given[1:])
+        return action()
     except (RunError, ConfigError, DataError, CheckpointError, SchedulerError) as error:
         print(f"{_PROG}: {error}", file=sys.stderr)
         return _REFUSED

@@ -166,6 +166,11 @@ class Attempt:
         if self.run.attempt_file(self.stage, self.number + 1).exists():
             raise Superseded(f"attempt {self.number} of {self.stage} was taken over")
 
+    @property
+    def started(self) -> float:
+        """In UTC seconds."""
+        return float(read(self.run.attempt_file(self.stage, self.number))["started"])
+
     def update(self, **facts: Any) -> None:
         """Add facts to the record."""
         path = self.run.attempt_file(self.stage, self.number)

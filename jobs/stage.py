@@ -37,6 +37,7 @@ EXIT_REQUEUE = 85  # as in slurm/scripts/attempt.sh: saved, and wants to go on
 _EXIT_CANCELLED = 1
 SLURM = "slurm"
 _IDLE = 3  # attempts without progress before a time limit counts as too short
+_NO_MEMORY = ("out of memory", "can't allocate memory")  # CUDA's allocator, and the CPU's
 _NOTE_S = 3.0
 _LOOK_EVERY_S = 2.0  # seconds between two looks for a cancellation
 
@@ -254,7 +255,7 @@ def cause_of(error: BaseException) -> Cause:
         return Cause.INTERRUPTED
     if type(error).__name__ == "PeerLost":  # by name: torch is not loaded just to tell
         return Cause.KILLED
-    if isinstance(error, MemoryError) or "out of memory" in str(error):
+    if isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY):
         return Cause.OUT_OF_MEMORY
     return Cause.CRASHED
 

@@ -55,8 +55,9 @@ ganymede_attempt() {
         job=${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID
     fi
     export SUBMITIT_EXECUTOR=slurm GANYMEDE_SCHEDULER=slurm
+    GANYMEDE_BEGIN=$(date +%s.%N)
     GANYMEDE_END=$(ganymede_end)
-    export GANYMEDE_END GANYMEDE_LOGS=$ganymede_logs
+    export GANYMEDE_BEGIN GANYMEDE_END GANYMEDE_LOGS=$ganymede_logs
     if [ -z "${ganymede_setup_failed:-}" ]; then
         ln -sfn "$pickle" "$ganymede_logs/${job}_submitted.pkl"
         srun --unbuffered --kill-on-bad-exit=1 --export=ALL --open-mode=append \

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 NODES = 4
+MAX_ARRAY_SIZE = 101
 _STARTED_S = 30.0
 _MUNGE_SOCKET = Path("/run/munge/munge.socket.2")
 
@@ -49,7 +50,7 @@ SlurmdTimeout=15
 SlurmctldTimeout=30
 KillWait=15
 MinJobAge={min_job_age}
-MaxArraySize=101
+MaxArraySize={max_array_size}
 MessageTimeout=10
 NodeName=n[1-{nodes}] NodeHostname=localhost Port=[{first_port}-{last_port}] CPUs=2 RealMemory=8000 Gres=gpu:2
 PartitionName=low Nodes=ALL Default=YES PriorityTier=1 PreemptMode=REQUEUE OverSubscribe=EXCLUSIVE GraceTime=20
@@ -126,6 +127,7 @@ class Cluster:
             _SLURM_CONF.format(
                 folder=self.folder,
                 controller_port=self.first_port,
+                max_array_size=MAX_ARRAY_SIZE,
                 min_job_age=self.min_job_age,
                 nodes=NODES,
                 first_port=self.first_port + 1,
@@ -149,6 +151,12 @@ class Cluster:
     @staticmethod
     def _munge_works() -> bool:
         return subprocess.run(["munge", "-n"], capture_output=True, check=False).returncode == 0
+
+    def forget_jobs_after(self, seconds: int) -> None:
+        """Change MinJobAge: how long the controller remembers a job that has ended."""
+        self.min_job_age = seconds
+        self.write_configuration()
+        self.root("scontrol", "reconfigure")
 
     def start_controller(self) -> None:
         self._start("slurmctld", "slurmctld", "-D")
@@ -190,14 +198,20 @@ class Cluster:
     _stopping = False
 
     def _hurry_requeued(self) -> None:
-        """Slurm holds a requeued job back for two minutes; the operator lets it start at once."""
+        """Slurm holds a requeued job back for two minutes; the operator lets it start earlier.
+
+        Not at once: within the second, nodes take the new start for the old one and revoke it.
+        """
+        seen: dict[str, float] = {}
         while not self._stopping:
             time.sleep(0.5)
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(RuntimeError, subprocess.TimeoutExpired):
                 queue = self.root("squeue", "-h", "-t", "PD", "-o", "%i %r", check=False)
-                for line in queue.splitlines():
-                    job, reason = line.split(maxsplit=1)
-                    if reason == "BeginTime":
+                waiting = [line.split()[0] for line in queue.splitlines() if "BeginTime" in line]
+                now = time.monotonic()
+                seen = {job: seen.get(job, now) for job in waiting}
+                for job in waiting:
+                    if now - seen[job] > 2:
                         self.root(
                             "scontrol", "update", f"jobid={job}", "StartTime=now", check=False
                         )

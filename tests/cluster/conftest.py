@@ -50,6 +50,7 @@ def user(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[User]:
     os.chown(home, account.pw_uid, account.pw_gid)
     person = User(cluster, home)
     yield person
+    person.tell_all()  # shown if the test failed
     cluster.clear_queue()
 
 

@@ -4,9 +4,11 @@ import contextlib
 import json
 import os
 import pwd
+import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,17 @@ TOTAL_STEPS = 352
 EPOCH = 176
 TWO_RANKS = ("--nodes", "2", "--minutes", "10")
 _FAULTS = Path(__file__).parent / "faults"
+
+
+@dataclass(frozen=True)
+class Calls:
+    """How often a command was called, by whom has this environment."""
+
+    file: Path
+    environment: dict[str, str]
+
+    def count(self) -> int:
+        return len(self.file.read_text().splitlines()) if self.file.exists() else 0
 
 
 @dataclass
@@ -148,6 +161,18 @@ class User:
     def logs(self, name: str) -> str:
         return "\n".join(p.read_text() for p in sorted(self.run(name).logs.glob("*_log.out")))
 
+    def tell_all(self) -> None:
+        """Print what is known of all runs."""
+        print(self.command("squeue", "--states=all", check=False).stdout)
+        for name in ("slurmctld.log", "slurmd-n1.log"):
+            text = (self.cluster.folder / name).read_text()
+            print(f"==> {name} <==\n" + "\n".join(text.splitlines()[-40:]))
+        for path in sorted(self.home.glob("runs/**/*")):
+            if path.suffix == ".json" and path.parent.name in ("attempts", "submissions", "stages"):
+                print(f"==> {path} <==\n{path.read_text()}")
+            elif path.name.endswith("_log.out"):
+                print(f"==> {path} <==\n{path.read_text()[-5000:]}")
+
     def rank(self, job_id: str, rank: int) -> psutil.Process:
         """The Python process of one rank of a job."""
         for process in processes(job_id):
@@ -160,6 +185,20 @@ class User:
 
     def scancel(self, job_id: str) -> None:
         self.command("scancel", job_id)
+
+    def wait_for(self, holds: Callable[[], object], seconds: float = 120) -> None:
+        self.cluster.wait_for(holds, seconds)
+
+    def count_calls(self, name: str) -> "Calls":
+        """Put a script before a command that notes each call, then makes it."""
+        folder = self.home / "bin"
+        folder.mkdir(exist_ok=True)
+        folder.chmod(0o777)
+        real = shutil.which(name)
+        (folder / name).write_text(f'#!/bin/sh\necho >> {folder}/{name}.calls\nexec {real} "$@"\n')
+        (folder / name).chmod(0o755)
+        path = f"{folder}:{self.cluster.environment()['PATH']}"
+        return Calls(folder / f"{name}.calls", {"PATH": path})
 
     def preempt(self) -> None:
         """Submit a short job to the partition that goes first; it needs all nodes."""
