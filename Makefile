@@ -10,7 +10,7 @@ demo: $(READY)  ## train, sample, measure, draw and report, on the digits inside
 	$(BIN)/ganymede run demo
 
 test: $(READY)  ## all tests
-	$(BIN)/python -m pytest --numprocesses auto --quiet
+	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup --quiet
 
 lint: $(READY)  ## format, style and types
 	$(BIN)/ruff format --check .
