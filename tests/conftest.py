@@ -1,5 +1,6 @@
 """Fixtures shared by all tests: tiny runs that train in a second."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -9,11 +10,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from processes import Ranks
 
 from checkpoints import Store
 from gan import config as configs
 from gan import data, numerics, recipes, variants
 from gan.config import ACGANConfig, ClassifierConfig, RunConfig
+from gan.distributed import World
 from gan.samples import SampleStore
 from gan.trainer import Hooks, Outputs, Trainer
 
@@ -50,23 +53,33 @@ def tiny_classifier() -> ClassifierConfig:
     return _tiny(recipes.classifier_digits())
 
 
+def build_trainer(
+    folder: Path, config: RunConfig, hooks: Hooks | None = None, world: World | None = None
+) -> Trainer:
+    """A trainer whose products go below a folder."""
+    images = data.load(config.data)
+    outputs = Outputs(
+        Store(folder / "checkpoints", configs.identity(config)),
+        SampleStore(folder, {"seed": config.seed}),
+        folder / "tensorboard",
+        folder / "figures",
+    )
+    variant = variants.build(config, images.info, torch.device("cpu"))
+    variant.world = world or variant.world
+    hooks = hooks or Hooks(say=lambda message: None)
+    return Trainer(config, images, variant, outputs, hooks)
+
+
 @pytest.fixture
 def make_trainer() -> Callable[..., Trainer]:
-    """Builds a trainer whose products go below a folder."""
+    return build_trainer
 
-    def make(folder: Path, config: RunConfig, hooks: Hooks | None = None) -> Trainer:
-        images = data.load(config.data)
-        outputs = Outputs(
-            Store(folder / "checkpoints", configs.identity(config)),
-            SampleStore(folder, {"seed": config.seed}),
-            folder / "tensorboard",
-            folder / "figures",
-        )
-        variant = variants.build(config, images.info, torch.device("cpu"))
-        hooks = hooks or Hooks(say=lambda message: None)
-        return Trainer(config, images, variant, outputs, hooks)
 
-    return make
+@pytest.fixture(scope="session")
+def ranks() -> Iterator[Ranks]:
+    """Processes that stand for the ranks of a job; they outlive a test, for speed."""
+    with contextlib.closing(Ranks()) as processes:
+        yield processes
 
 
 @pytest.fixture
