@@ -41,8 +41,11 @@ def close(job: StageJob, status: int, error: str, place: Place) -> str:
         record = records.read(run.attempt_file(job.stage, begun.number))
     if "cause" not in record:
         attempt = Attempt(run, job.stage, record["number"])
-        cause, told = _cause(status, error, place)
-        attempt.end(cause, error=told)
+        noted = attempt.noted_end()  # rank 0 may have been killed before it could read this
+        if noted is None:
+            cause, told = _cause(status, error, place)
+            noted = {"cause": cause, "error": told}
+        attempt.end(**noted)
         record = records.read(run.attempt_file(job.stage, record["number"]))
     return decide(run, job, record)
 

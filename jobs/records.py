@@ -181,10 +181,14 @@ class Attempt:
         values = {"rank": rank, "cause": str(cause), "error": error, "traceback": traceback}
         files.write_json(self._note_file(rank), values)
 
-    def notes(self) -> list[dict[str, Any]]:
-        """What other ranks have noted, by rank."""
+    def noted_end(self) -> dict[str, Any] | None:
+        """Cause, error and traceback of the first rank that noted more than the loss of another."""
         found = sorted(self._note_file(0).parent.glob(f"{self.stage}-{self.number:04d}.rank-*"))
-        return [read(path) for path in found]
+        for note in map(read, found):
+            if note["cause"] != Cause.KILLED:
+                error = f"rank {note['rank']}: {note['error']}"
+                return {"cause": note["cause"], "error": error, "traceback": note["traceback"]}
+        return None
 
     def _note_file(self, rank: int) -> Path:
         # Not *.json: these are no attempts.

@@ -221,9 +221,8 @@ def _record_failure(attempt: Attempt, error: BaseException) -> Cause:
     cause = cause_of(error)
     message = str(error) or type(error).__name__
     trace = "".join(traceback.format_exception(error))
-    if cause == Cause.KILLED and (note := _note_of_another_rank(attempt)):
-        cause, trace = Cause(note["cause"]), note["traceback"]
-        message = f"rank {note['rank']}: {note['error']}"
+    if cause == Cause.KILLED and (noted := _noted_end(attempt)):
+        cause, message, trace = Cause(noted["cause"]), noted["error"], noted["traceback"]
     say(f"{attempt.stage} ended: {cause}: {message}")
     try:
         attempt.end(cause, error=message, traceback=trace)
@@ -232,13 +231,12 @@ def _record_failure(attempt: Attempt, error: BaseException) -> Cause:
     return cause
 
 
-def _note_of_another_rank(attempt: Attempt) -> dict[str, Any] | None:
+def _noted_end(attempt: Attempt) -> dict[str, Any] | None:
     """Why another rank left, if it could still say so; it may be a moment behind."""
     end = time.monotonic() + _NOTE_S
     while time.monotonic() < end:
-        notes = [note for note in attempt.notes() if note["cause"] != Cause.KILLED]
-        if notes:
-            return notes[0]
+        if noted := attempt.noted_end():
+            return noted
         time.sleep(0.1)
     return None
 

@@ -13,7 +13,7 @@ import torch
 from processes import Ranks, environment
 
 from gan.config import ClassifierConfig
-from jobs import pipeline, records
+from jobs import closing, pipeline, records
 from jobs import ranks as meetings
 from jobs.ranks import Place
 from jobs.records import Attempt, Cause
@@ -208,3 +208,14 @@ def test_failure_of_another_rank_is_recorded_as_the_cause(tmp_path: Path, ranks:
     assert (record["cause"], record["number"]) == ("out of memory", 1)
     assert record["error"] == "rank 1: out of memory on purpose"
     assert "MemoryError" in record["traceback"]
+
+
+def test_failure_of_another_rank_is_recorded_after_the_first_was_killed(tmp_path: Path) -> None:
+    attempt = Attempt.begin(Run(tmp_path), "train", **PLACES[0].facts)
+    attempt.note(1, Cause.KILLED, "another rank does not answer", "")
+    attempt.note(2, Cause.OUT_OF_MEMORY, "CUDA out of memory", "the traceback")
+    with environment(GANYMEDE_RETRIES="0"):
+        assert closing.close(Failing(tmp_path), status=137, error="", place=PLACES[0]) == "failed"
+    record = records.latest(Run(tmp_path), "train")
+    assert (record["cause"], record["traceback"]) == ("out of memory", "the traceback")
+    assert record["error"] == "rank 2: CUDA out of memory"
