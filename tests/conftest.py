@@ -9,16 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 from processes import Ranks
+from trainers import build_trainer
 
-from checkpoints import Store
-from gan import config as configs
-from gan import data, numerics, recipes, variants
+from gan import numerics, recipes
 from gan.config import ACGANConfig, ClassifierConfig, RunConfig
-from gan.distributed import World
-from gan.samples import SampleStore
-from gan.trainer import Hooks, Outputs, Trainer
+from gan.trainer import Trainer
 
 # Every flag that turns a digits recipe into something that trains in a second.
 TINY_FLAGS = (
@@ -51,23 +47,6 @@ def tiny_acgan() -> ACGANConfig:
 @pytest.fixture
 def tiny_classifier() -> ClassifierConfig:
     return _tiny(recipes.classifier_digits())
-
-
-def build_trainer(
-    folder: Path, config: RunConfig, hooks: Hooks | None = None, world: World | None = None
-) -> Trainer:
-    """A trainer whose products go below a folder."""
-    images = data.load(config.data)
-    outputs = Outputs(
-        Store(folder / "checkpoints", configs.identity(config)),
-        SampleStore(folder, {"seed": config.seed}),
-        folder / "tensorboard",
-        folder / "figures",
-    )
-    variant = variants.build(config, images.info, torch.device("cpu"))
-    variant.world = world or variant.world
-    hooks = hooks or Hooks(say=lambda message: None)
-    return Trainer(config, images, variant, outputs, hooks)
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import assert_same_state, build_trainer
 from processes import Ranks
-from test_gan_trainer import StopAt, products, quiet
+from states import assert_same_state
 from torch import Tensor
 from torch.distributed import TCPStore
+from trainers import StopAt, build_trainer, products, quiet
 
 from checkpoints import Store
 from gan import config as configs
