@@ -169,7 +169,8 @@ class Trainer:
         self.last_step_at = time.time()
         if self.first_step_at is None:
             self.first_step_at = self.last_step_at
-            self._report("training")
+            if self.world.leads:
+                self._report("training")
 
     def _between_steps(self, end: int) -> None:
         self.saver.check()

@@ -218,7 +218,11 @@ def train(
     world: World, folders: list[Path], config: RunConfig, stop_at: dict[int, int]
 ) -> dict[str, Any]:
     """Train in each rank's folder until the rank's stop hook has been asked so many times."""
-    hooks = quiet(StopAt(stop_at.get(world.rank, NEVER)))
+    reported: list[int] = []
+    hooks = replace(
+        quiet(StopAt(stop_at.get(world.rank, NEVER))),
+        report=lambda progress: reported.append(progress.step),
+    )
     trainer = build_trainer(folders[world.rank], config, hooks, world)
     used: dict[int, list[int]] = {}
     indices = trainer.batches.indices
@@ -229,7 +233,8 @@ def train(
         return found
 
     trainer.batches.indices = noting  # type: ignore[method-assign]
-    return {"reason": trainer.train(), "step": trainer.step, "used": used}
+    reason = trainer.train()
+    return {"reason": reason, "step": trainer.step, "used": used, "reported": reported}
 
 
 def final_state(folder: Path, config: RunConfig) -> dict[str, Any]:
@@ -243,6 +248,8 @@ def test_two_ranks_stopped_by_one_of_them_end_in_the_same_bits(
     apart, shared = [tmp_path / "a", tmp_path / "other"], [tmp_path / "b"] * 2
     ends = ranks.connected(2, train, apart, config, {})
     assert [(end["reason"], end["step"]) for end in ends] == [(None, 44)] * 2
+    assert ends[0]["reported"]
+    assert not ends[1]["reported"]
     assert not apart[1].exists()  # only rank 0 writes
     # The hook is asked before each step of an epoch's 22: in the middle, by the other rank, and
     # before the epoch's last step, of which all hear only after the next one.
