@@ -5,6 +5,7 @@ import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from checkpoints import steps_in
 from jobs import records
 from jobs.run import Run, RunError
 from jobs.stage import Context, Result, StageJob, Stopped, save_progress
@@ -23,7 +24,7 @@ class Train(StageJob):
     stage = "train"
 
     def saved_step(self, run: Run) -> int:
-        return max(run.store().steps(), default=0)
+        return max(steps_in(run.checkpoints), default=0)
 
     def work(self, context: Context) -> Result:
         from gan import data, numerics, trainer, variants  # torch: not for a submission
