@@ -26,7 +26,11 @@ _LONGEST = datetime.timedelta(minutes=30)  # others wait this long while rank 0 
 
 
 class PeerLost(RuntimeError):
-    """Another rank does not answer any more: killed, crashed, or its node is gone."""
+    """Another rank does not answer any more: killed, crashed, or its node is gone.
+
+    Told by gloo at the next collective. nccl works asynchronously: there its own watchdog, or srun,
+    ends this process first, and the batch script records it.
+    """
 
 
 @dataclass(frozen=True)
