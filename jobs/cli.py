@@ -17,6 +17,7 @@ from gan.data import DataError
 from jobs.options import Doctor, Flat, Launch, Logs, New, OfRun, Place, Resume, Status
 from jobs.run import Run, RunError, check_name, find, list_runs
 from slurm.errors import SchedulerError
+from slurm.executors import check_folder
 
 if TYPE_CHECKING:
     from slurm.resources import Profile
@@ -62,9 +63,10 @@ def prepare(arguments: Sequence[str]) -> tuple[Run, New]:
         if not isinstance(chosen, RunConfig):
             raise RunError(f"sweep is for recipes; {recipe} is a pipeline")
         chosen = sweep(chosen, launch.sweep)
-    path = launch.runs / check_name(launch.name or recipe)
+    path = launch.runs / check_name(recipe if launch.name is None else launch.name)
     if launch.on == "local":
         return pipeline.prepare(recipe, chosen, path, launch.threads), launch
+    check_folder(path.resolve())
     wanted = profile.for_stage("train", launch.resources)
     cores = launch.threads or (0 if Run(path).exists else wanted.cpus_per_task or 1)
     return pipeline.prepare(recipe, chosen, path, cores, shared=False), launch

@@ -59,7 +59,7 @@ class Executor(submitit.SlurmExecutor):  # type: ignore[misc]
     def _internal_process_submissions(
         self, delayed_submissions: list[DelayedSubmission]
     ) -> list[submitit.SlurmJob[Any]]:
-        folder, order = Path(self.folder), self.order
+        folder, order = check_folder(Path(self.folder)), self.order
         folder.mkdir(parents=True, exist_ok=True)
         indices = order.indices or (0,)
         for index, delayed in zip(indices, delayed_submissions, strict=True):
@@ -101,7 +101,7 @@ def _options(order: Order, folder: Path) -> list[str]:
     values: dict[str, Any] = {
         "job-name": order.name,
         "comment": f"{queue.MARK}{order.token}",
-        "output": f"{_literal(folder)}/{'%A_%a' if order.indices else '%j'}_0_log.out",
+        "output": f"{folder}/{'%A_%a' if order.indices else '%j'}_0_log.out",
         "open-mode": "append",
         "array": chain.indices(order.indices) + limit if order.indices else None,
         "dependency": order.dependency or None,
@@ -161,13 +161,14 @@ def _quoted(value: Any) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def _literal(folder: Path) -> str:
-    """A path in which sbatch and srun replace no %-pattern. Raises SchedulerError."""
-    if re.search(r"[\x00-\x1f\x7f\\]", str(folder)):
+def check_folder(folder: Path) -> Path:
+    """`folder` itself, if sbatch, srun and submitit read it as it stands. Raises SchedulerError."""
+    if re.search(r"[\x00-\x1f\x7f\\%]", str(folder)):
         raise SchedulerError(
-            f"folder is {str(folder)!r}; allowed for Slurm: no control characters, no backslash"
+            f"folder is {str(folder)!r}; allowed for Slurm: no control characters, no backslash, "
+            "no percent sign (they stand for job numbers there)"
         )
-    return str(folder).replace("%", "%%")
+    return folder
 
 
 def _srun_options(wanted: Resources) -> list[str]:

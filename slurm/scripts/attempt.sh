@@ -9,7 +9,8 @@ ganymede_step=0     # number of the job's next step
 ganymede_requeue=85 # exit status of a job that saved and wants to go on
 
 # bash must outlive these to see srun's status; commands that it starts do get them.
-trap : TERM USR2 CONT
+trap ganymede_told=1 TERM
+trap : USR2 CONT
 
 ganymede_say() { printf '%s %s\n' "$(date +%H:%M:%S)" "$*"; }
 
@@ -37,9 +38,13 @@ ganymede_ask_requeue() {
             return
             ;;
         esac
+        ganymede_told=
         if [ -n "$state" ] && scontrol requeue "$SLURM_JOB_ID"; then
             ganymede_say "queued again as job $SLURM_JOB_ID"
-            sleep 60 # Slurm ends this script; an end of its own would be taken for the job's
+            # Until Slurm ends this script: an end of its own would be taken for the job's.
+            for _ in {1..60}; do
+                [ -n "$ganymede_told" ] || sleep 1
+            done
             return
         fi
         tries=$((tries + 1))
@@ -61,7 +66,7 @@ ganymede_attempt() {
     if [ -z "${ganymede_setup_failed:-}" ]; then
         ln -sfn "$pickle" "$ganymede_logs/${job}_submitted.pkl"
         srun --unbuffered --kill-on-bad-exit=1 --export=ALL --open-mode=append \
-            --output="${ganymede_logs//%/%%}/${job}_%t_log.out" "${ganymede_srun[@]}" \
+            --output="$ganymede_logs/${job}_%t_log.out" "${ganymede_srun[@]}" \
             "${ganymede_python[@]}" -u -m submitit.core._submit "$ganymede_logs"
         status=$?
         ganymede_step=$((ganymede_step + 1))
