@@ -6,6 +6,7 @@ there, and its lack must cost nothing.
 
 import os
 import re
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -89,7 +90,7 @@ def _call_once(command: Sequence[str]) -> str:
             timeout=_CALL_S,
             check=False,
         )
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):  # the latter: a folder of PATH is not for us
         raise SchedulerError(f"{command[0]} is not on this machine's PATH: no Slurm here") from None
     except subprocess.TimeoutExpired:
         raise Unreachable(f"{command[0]} did not answer within {_CALL_S:.0f} s") from None
@@ -110,9 +111,7 @@ def is_here() -> bool:
     """Whether this machine submits to a Slurm cluster: sbatch, and a configuration for it."""
     configured = os.environ.get("SLURM_CONF") or Path("/etc/slurm/slurm.conf").exists()
     configured = configured or Path("/run/slurm/conf/slurm.conf").exists()
-    return bool(configured) and any(
-        (Path(folder) / "sbatch").exists() for folder in os.get_exec_path()
-    )
+    return bool(configured) and shutil.which("sbatch") is not None
 
 
 def jobs(patience_s: float = 0.0, say: Callable[[str], None] = print) -> dict[str, JobState]:
