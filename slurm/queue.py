@@ -226,7 +226,15 @@ def why_stopped(job_id: str, restarts: int) -> str | None:
         return "time limit"
     if job["JobState"] == "NODE_FAIL" or _a_node_is_down():
         return "node lost"
-    return "cancelled"
+    return "preempted" if _made_room_at_once(job) else "cancelled"
+
+
+def _made_room_at_once(job: dict[str, str]) -> bool:
+    """Whether Slurm has cancelled the job for another one, where PreemptMode is CANCEL and
+    GraceTime 0. It looks like the user's own scancel, but that it ended when it was preempted.
+    """
+    times = [job.get(name, "") for name in ("PreemptTime", "EndTime")]
+    return all(map(str.isdigit, times)) and abs(int(times[0]) - int(times[1])) <= 1
 
 
 def _ends_soon(job: dict[str, str]) -> bool:
