@@ -195,10 +195,11 @@ def is_live(job_id: str) -> bool:
 def show(job_id: str) -> dict[str, str]:
     """`scontrol show job` as a table. Raises SchedulerError for a job that is not known."""
     output = call("scontrol", "--oneliner", "show", "job", job_id)
-    return _pairs(output.splitlines()[0])
+    return pairs(output.splitlines()[0])
 
 
-def _pairs(line: str) -> dict[str, str]:
+def pairs(line: str) -> dict[str, str]:
+    """The `Name=value` words of a line of scontrol's, as a table."""
     return dict(part.split("=", 1) for part in line.split(" ") if "=" in part)
 
 
@@ -253,7 +254,7 @@ def _a_node_is_down() -> bool:
 def booted_since(nodes: str, started: float) -> bool:
     """Whether a node of the list has started after `started` (UTC seconds)."""
     lines = call("scontrol", "--oneliner", "show", "node", nodes).splitlines()
-    boots = (_pairs(line).get("BootTime", "") for line in lines)
+    boots = (pairs(line).get("BootTime", "") for line in lines)
     return any(boot.isdigit() and int(boot) > started for boot in boots)
 
 
