@@ -14,6 +14,7 @@ from jobs.cluster import ClusterLauncher, Options
 from jobs.records import Cause
 from jobs.run import Run
 from jobs.stage import UNASKED
+from jobs.stage import say as say_with_time
 from jobs.status import read_progress
 from slurm import queue
 from slurm.capabilities import Cluster
@@ -40,14 +41,13 @@ class Failed(Exception):
 
 
 def rehearse(
-    runs: Path, profile: Profile, flags: Resources, say: Callable[[str], None] | None = None
+    runs: Path, profile: Profile, flags: Resources, say: Callable[[str], None] = say_with_time
 ) -> list[Finding]:
     """Submit a small training, stop it by a signal, watch it go on, and cancel it.
 
     All is told as it happens. The run's folder is removed if all went well. Raises RunError or
     ConfigError for a folder that cannot be used.
     """
-    say = say or _say
     flags = replace(flags, minutes=flags.minutes or _MINUTES)
     run = _prepare(runs, profile, flags)
     played = _Rehearsal(run, say)
@@ -62,10 +62,6 @@ def rehearse(
     finally:
         played.clear()
     return played.found
-
-
-def _say(message: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {message}", flush=True)
 
 
 def _prepare(runs: Path, profile: Profile, flags: Resources) -> Run:

@@ -1,6 +1,7 @@
 import errno
 import os
 import re
+import subprocess
 import sys
 import threading
 from collections.abc import Callable
@@ -195,3 +196,13 @@ def test_no_rehearsal_where_it_must_fail(
     assert status == 1
     assert any("no rehearsal, since it would fail too" in row for row in rows.values())
     assert not Path("runs").exists()
+
+
+def test_the_doctor_does_without_torch(slurm: CapturedSlurm, tmp_path: Path) -> None:
+    program = (
+        "import sys; from jobs.cli import main; assert main(['doctor']) == 0;"
+        "assert 'torch' not in sys.modules"
+    )
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
