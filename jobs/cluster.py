@@ -17,6 +17,7 @@ from jobs.run import Run, RunError
 from jobs.stage import TAKE_OVER
 from jobs.train import GPUS_BOOKED
 from slurm import chain, queue
+from slurm.capabilities import Cluster
 from slurm.errors import SchedulerError, SubmitLimit, Unreachable
 from slurm.executors import Executor, Order
 from slurm.queue import JobState
@@ -140,7 +141,7 @@ class ClusterLauncher:
                 continue
             key = tuple(sorted({number for number, _ in needs}))
             arrays.setdefault(key, []).append((needs[0][1] if needs else None, stage))
-        largest = int(queue.settings().get("MaxArraySize", "1001")) if arrays else 0
+        largest = Cluster(queue.settings()).largest_array if arrays else 0
         groups = []
         for key, members in arrays.items():
             for chunk in chain.chunks(members, largest):

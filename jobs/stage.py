@@ -35,6 +35,7 @@ EXIT_STATUS = {
 }
 EXIT_REQUEUE = 85  # as in slurm/scripts/attempt.sh: saved, and wants to go on
 _EXIT_CANCELLED = 1
+UNASKED = "the scheduler could not be asked why"  # in the log, where scontrol does not answer
 SLURM = "slurm"
 _IDLE = 3  # attempts without progress before a time limit counts as too short
 _NO_MEMORY = ("out of memory", "can't allocate memory")  # CUDA's allocator, and the CPU's
@@ -205,7 +206,7 @@ def _cause_of_stop(context: Context, reason: str) -> Cause:
             meant = queue.why_stopped(os.environ["SLURM_JOB_ID"], context.place.restarts)
             return Cause(meant or reason)
         except SchedulerError as error:
-            say(f"the scheduler could not be asked why: {error}")
+            say(f"{UNASKED}: {error}")
     return Cause(reason)
 
 

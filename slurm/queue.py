@@ -6,6 +6,7 @@ there, and its lack must cost nothing.
 
 import os
 import re
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -89,7 +90,7 @@ def _call_once(command: Sequence[str]) -> str:
             timeout=_CALL_S,
             check=False,
         )
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):  # the latter: a folder of PATH is not for us
         raise SchedulerError(f"{command[0]} is not on this machine's PATH: no Slurm here") from None
     except subprocess.TimeoutExpired:
         raise Unreachable(f"{command[0]} did not answer within {_CALL_S:.0f} s") from None
@@ -110,9 +111,7 @@ def is_here() -> bool:
     """Whether this machine submits to a Slurm cluster: sbatch, and a configuration for it."""
     configured = os.environ.get("SLURM_CONF") or Path("/etc/slurm/slurm.conf").exists()
     configured = configured or Path("/run/slurm/conf/slurm.conf").exists()
-    return bool(configured) and any(
-        (Path(folder) / "sbatch").exists() for folder in os.get_exec_path()
-    )
+    return bool(configured) and shutil.which("sbatch") is not None
 
 
 def jobs(patience_s: float = 0.0, say: Callable[[str], None] = print) -> dict[str, JobState]:
@@ -196,10 +195,11 @@ def is_live(job_id: str) -> bool:
 def show(job_id: str) -> dict[str, str]:
     """`scontrol show job` as a table. Raises SchedulerError for a job that is not known."""
     output = call("scontrol", "--oneliner", "show", "job", job_id)
-    return _pairs(output.splitlines()[0])
+    return pairs(output.splitlines()[0])
 
 
-def _pairs(line: str) -> dict[str, str]:
+def pairs(line: str) -> dict[str, str]:
+    """The `Name=value` words of a line of scontrol's, as a table."""
     return dict(part.split("=", 1) for part in line.split(" ") if "=" in part)
 
 
@@ -227,7 +227,15 @@ def why_stopped(job_id: str, restarts: int) -> str | None:
         return "time limit"
     if job["JobState"] == "NODE_FAIL" or _a_node_is_down():
         return "node lost"
-    return "cancelled"
+    return "preempted" if _made_room_at_once(job) else "cancelled"
+
+
+def _made_room_at_once(job: dict[str, str]) -> bool:
+    """Whether Slurm has cancelled the job for another one, where PreemptMode is CANCEL and
+    GraceTime 0. It looks like the user's own scancel, but that it ended when it was preempted.
+    """
+    times = [job.get(name, "") for name in ("PreemptTime", "EndTime")]
+    return all(map(str.isdigit, times)) and abs(int(times[0]) - int(times[1])) <= 1
 
 
 def _ends_soon(job: dict[str, str]) -> bool:
@@ -246,7 +254,7 @@ def _a_node_is_down() -> bool:
 def booted_since(nodes: str, started: float) -> bool:
     """Whether a node of the list has started after `started` (UTC seconds)."""
     lines = call("scontrol", "--oneliner", "show", "node", nodes).splitlines()
-    boots = (_pairs(line).get("BootTime", "") for line in lines)
+    boots = (pairs(line).get("BootTime", "") for line in lines)
     return any(boot.isdigit() and int(boot) > started for boot in boots)
 
 

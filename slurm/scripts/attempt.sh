@@ -25,17 +25,28 @@ ganymede_setup() {
     eval "$1" || ganymede_setup_failed="set-up line failed with status $?: $1"
 }
 
+# Whether Slurm has cancelled the job to make room (PreemptMode=CANCEL, GraceTime=0): it looks like
+# the user's scancel, but that it ended when it was preempted. Expects times in seconds.
+ganymede_made_room() {
+    local ended
+    [[ $1 == *" Restarts=${SLURM_RESTART_COUNT:-0} "* && $1 =~ \ EndTime=([0-9]+)\  ]] || return 1
+    ended=${BASH_REMATCH[1]}
+    [[ $1 =~ \ PreemptTime=([0-9]+)\  ]] && [ $((ended - BASH_REMATCH[1])) -le 1 ]
+}
+
 # Back into the queue under the same number, unless the user has cancelled the job or Slurm itself
 # has queued it again already.
 ganymede_ask_requeue() {
     local tries=0 state
     while [ $tries -lt 30 ]; do
-        state=$(scontrol --oneliner show job "$SLURM_JOB_ID" 2>/dev/null)
+        state=$(SLURM_TIME_FORMAT=%s scontrol --oneliner show job "$SLURM_JOB_ID" 2>/dev/null)
         case $state in
         *JobState=COMPLETING*Reason=TimeLimit*) ;;
         *JobState=COMPLETING*)
-            ganymede_say "not queued again by this script: Slurm is ending this job by itself"
-            return
+            if ! ganymede_made_room "$state"; then
+                ganymede_say "not queued again by this script: Slurm is ending this job by itself"
+                return
+            fi
             ;;
         esac
         ganymede_told=
