@@ -4,6 +4,7 @@
 # Expects:  ganymede_python   array: the command that starts Python, prefix (container) included
 #           ganymede_srun     array: options for srun
 #           ganymede_logs     folder of submitit's files: pickles and logs
+#           ganymede_pickle   the job's pickle, if there are set-up lines
 
 ganymede_step=0     # number of the job's next step
 ganymede_requeue=85 # exit status of a job that saved and wants to go on
@@ -19,9 +20,28 @@ ganymede_end() {
         sed -n 's/.* EndTime=\([0-9]*\) .*/\1/p'
 }
 
-# A set-up line from the profile; one that fails is named, and the job with it.
+# A set-up line from the profile; the first that fails is named, and fails the job. It sees no
+# arguments, which conda's activate would take for its own, and leaves no `set -e` behind.
 ganymede_setup() {
-    eval "$1" || ganymede_setup_failed="set-up line failed with status $?: $1"
+    [ -z "${ganymede_setup_failed:-}" ] || return 0
+    ganymede_line=$1
+    set --
+    trap 'ganymede_left_in_setup $?' EXIT
+    eval "$ganymede_line" ||
+        ganymede_setup_failed="set-up line failed with status $?: $ganymede_line"
+    set +eu
+    case $(trap -p EXIT) in
+    *ganymede_left_in_setup*) trap - EXIT ;;
+    esac
+}
+
+# A set-up line said `exit`: this too is recorded as the job's end.
+ganymede_left_in_setup() {
+    trap - EXIT
+    set +eu
+    ganymede_setup_failed="set-up line left with status $1: $ganymede_line"
+    ganymede_attempt "$ganymede_pickle"
+    exit $?
 }
 
 # Back into the queue under the same number, unless the user has cancelled the job or Slurm itself
