@@ -5,6 +5,7 @@ Only what the code under test asks for is understood; anything else fails loudly
 
 import json
 import os
+import shlex
 import stat
 import sys
 from dataclasses import dataclass
@@ -99,3 +100,21 @@ def executable(path: Path, text: str) -> Path:
     path.write_text(text)
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
     return path
+
+
+def recorder(path: Path, body: str = "") -> Path:
+    """A program that notes its arguments, byte for byte, then does what `body` says (bash)."""
+    note = f'printf \'%s\\0\' "$#" "$@" >>{shlex.quote(f"{path}.calls")}'
+    return executable(path, f"#!/bin/bash\n{note}\n{body}\n")
+
+
+def recorded(path: Path) -> list[list[str]]:
+    """The arguments of every call of a recorder."""
+    calls = Path(f"{path}.calls")
+    words = calls.read_bytes().decode().split("\0")[:-1] if calls.exists() else []
+    found = []
+    while words:
+        count = int(words[0])
+        found.append(words[1 : count + 1])
+        words = words[count + 1 :]
+    return found
