@@ -79,6 +79,9 @@ ganymede_attempt() {
     export GANYMEDE_END GANYMEDE_LOGS=$ganymede_logs
     if [ -z "${ganymede_setup_failed:-}" ]; then
         ln -sfn "$pickle" "$ganymede_logs/${job}_submitted.pkl"
+        # How long the log is already: what comes after it is of this start.
+        GANYMEDE_LOG_SIZE=$(stat --format=%s "$ganymede_logs/${job}_0_log.out" 2>/dev/null)
+        export GANYMEDE_LOG_SIZE
         srun --unbuffered --kill-on-bad-exit=1 --export=ALL --open-mode=append \
             --output="${ganymede_logs//%/%%}/${job}_%t_log.out" "${ganymede_srun[@]}" \
             "${ganymede_python[@]}" -u -m submitit.core._submit "$ganymede_logs"
