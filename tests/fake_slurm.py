@@ -56,7 +56,8 @@ class FakeSlurm:
     ) -> None:
         """Have the next calls say `error` on stderr; `acts`: they do their work all the same.
 
-        `status` is the exit status (1), `output` what goes to stdout, `hangs` seconds of delay.
+        `status` is the exit status (1), `output` what goes to stdout, `hangs` seconds of delay;
+        `kills`: the client that called.
         """
         fault = {"error": error, "acts": acts, "status": 1, "output": ""} | rest
         self.change(faults={command: [fault] * times})

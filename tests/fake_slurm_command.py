@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import sys
 import time
 from pathlib import Path
@@ -144,6 +145,8 @@ def main():
         except Failed as failed:
             status, told = 1, str(failed)
     STATE_FILE.write_text(json.dumps(state))
+    if fault.get("kills"):
+        os.kill(os.getppid(), signal.SIGKILL)
     sys.stderr.write(told)
     sys.stdout.write(said)
     sys.stdout.flush()
