@@ -69,7 +69,7 @@ def _cause(attempt: Attempt, status: int, error: str, place: Place) -> tuple[Cau
     told = {"error": f"the job ended with status {status} and left no record of it; see its log"}
     try:
         signalled = status - 128 in (signal.SIGTERM, signal.SIGUSR2)
-        meant = queue.why_stopped(os.environ["SLURM_JOB_ID"], place.restarts, signalled)
+        meant = queue.why_stopped(_job_id(), place.restarts, signalled)
     except SchedulerError:
         meant = None
     if meant:

@@ -8,6 +8,9 @@
 
 ganymede_step=0     # number of the job's next step
 ganymede_requeue=85 # exit status of a job that saved and wants to go on
+# Of an array, the task: the last one has the array's own number, by which scontrol means them all.
+ganymede_job=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}
+ganymede_job=${ganymede_job:-$SLURM_JOB_ID}
 
 # bash must outlive these to see srun's status; commands that it starts do get them.
 trap : TERM USR2 CONT
@@ -16,7 +19,7 @@ ganymede_say() { printf '%s %s\n' "$(date +%H:%M:%S)" "$*"; }
 
 # The time limit in UTC seconds, as the scheduler has it now; empty if it does not say.
 ganymede_end() {
-    SLURM_TIME_FORMAT=%s scontrol --oneliner show job "$SLURM_JOB_ID" 2>/dev/null |
+    SLURM_TIME_FORMAT=%s scontrol --oneliner show job "$ganymede_job" 2>/dev/null |
         sed -n 's/.* EndTime=\([0-9]*\) .*/\1/p'
 }
 
@@ -49,7 +52,7 @@ ganymede_left_in_setup() {
 ganymede_ask_requeue() {
     local tries=0 state
     while [ $tries -lt 30 ]; do
-        state=$(scontrol --oneliner show job "$SLURM_JOB_ID" 2>/dev/null)
+        state=$(scontrol --oneliner show job "$ganymede_job" 2>/dev/null)
         case $state in
         *JobState=COMPLETING*Reason=TimeLimit*) ;;
         *JobState=COMPLETING*)
@@ -57,8 +60,8 @@ ganymede_ask_requeue() {
             return
             ;;
         esac
-        if [ -n "$state" ] && scontrol requeue "$SLURM_JOB_ID"; then
-            ganymede_say "queued again as job $SLURM_JOB_ID"
+        if [ -n "$state" ] && scontrol requeue "$ganymede_job"; then
+            ganymede_say "queued again as job $ganymede_job"
             sleep 60 # Slurm ends this script; an end of its own would be taken for the job's
             return
         fi
@@ -70,10 +73,7 @@ ganymede_ask_requeue() {
 
 # One attempt of the stage whose pickle is given. Returns 0 only if the stage is complete.
 ganymede_attempt() {
-    local pickle=$1 job=$SLURM_JOB_ID status=1 wish
-    if [ -n "${SLURM_ARRAY_JOB_ID:-}" ]; then
-        job=${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID
-    fi
+    local pickle=$1 job=$ganymede_job status=1 wish
     export SUBMITIT_EXECUTOR=slurm GANYMEDE_SCHEDULER=slurm
     GANYMEDE_END=$(ganymede_end)
     export GANYMEDE_END GANYMEDE_LOGS=$ganymede_logs
