@@ -250,15 +250,17 @@ def test_what_the_job_prints_is_no_word_of_slurms(job: Job, tmp_path: Path) -> N
     assert latest(job)["cause"] == Cause.KILLED
 
 
-def test_a_task_of_an_array_reads_its_own_log(
-    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_task_of_an_array_is_asked_about_alone_and_has_its_own_log(
+    slurm: FakeSlurm, job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "5")
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "2")
+    slurm.set_job("5_2", "RUNNING")
     (tmp_path / "5_2_0_log.out").write_text("slurmstepd: error: Detected 1 oom_kill event\n")
     begin(job, place("5_2"))
     close(job, 137, "", place("5_2"))
     assert latest(job)["cause"] == Cause.OUT_OF_MEMORY
+    assert slurm.calls("scontrol") == [["--oneliner", "show", "job", "5_2"]]
 
 
 def test_another_ranks_crash_is_the_cause(job: Job) -> None:

@@ -125,16 +125,17 @@ def test_a_job_without_a_limit_is_told_no_end(script: Script) -> None:
     assert (script.folder / "end").read_text() == ""
 
 
-def test_a_task_of_an_array_has_its_own_files_but_is_requeued_by_its_own_number(
-    script: Script,
-) -> None:
+def test_a_task_of_an_array_has_its_own_files_and_is_requeued_alone(script: Script) -> None:
+    """The last task has the array's own number: by that, scontrol would requeue all of them."""
     script.program("srun", "exit 85")
-    array = {"SLURM_JOB_ID": "9", "SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "3"}
+    array = {"SLURM_JOB_ID": "7", "SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "3"}
     assert script.run(**array) == 85
     logs = script.folder / "logs"
     assert os.readlink(logs / "7_3_submitted.pkl") == f"{logs}/abc_0.pkl"
     assert f"--output={logs}/7_3_%t_log.out" in script.calls("srun")[0]
-    assert script.requeues() == [["requeue", "9"]]
+    assert script.requeues() == [["requeue", "7_3"]]
+    asked = [call for call in script.calls("scontrol") if call[0] != "requeue"]
+    assert asked == [["--oneliner", "show", "job", "7_3"]] * 2
 
 
 @pytest.mark.parametrize("name", ["a b", "100%", "%j %t %%", "it's $(touch owned)", "käse", "*"])
