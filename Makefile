@@ -4,13 +4,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: demo test lint campaign overhead clean
+.PHONY: demo test lint campaign overhead status-speed clean
 
 demo: $(READY)  ## train, sample, measure, draw and report, on the digits inside scikit-learn
 	$(BIN)/ganymede run demo
 
 test: $(READY)  ## all tests
-	$(BIN)/python -m pytest --numprocesses auto --quiet
+	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup --quiet
 
 lint: $(READY)  ## format, style and types
 	$(BIN)/ruff format --check .
@@ -22,6 +22,9 @@ campaign: $(READY)  ## the long form of exact resume: killed 20 times, stopped 5
 
 overhead: $(READY)  ## what the suite adds to a bare update
 	$(BIN)/python -m benchmarks.overhead
+
+status-speed: $(READY)  ## how long status takes over 1,000 runs, and how often it asks squeue
+	$(BIN)/python -m benchmarks.status
 
 $(READY): setup.cfg pyproject.toml
 	$(PYTHON) -m venv .venv

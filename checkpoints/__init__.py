@@ -4,6 +4,6 @@
 """
 
 from checkpoints.errors import CheckpointError
-from checkpoints.store import Checkpoint, Store
+from checkpoints.store import Checkpoint, Store, steps_in
 
-__all__ = ["Checkpoint", "CheckpointError", "Store"]
+__all__ = ["Checkpoint", "CheckpointError", "Store", "steps_in"]

@@ -56,6 +56,14 @@ class Checkpoint:
         return tree
 
 
+def steps_in(folder: Path) -> list[int]:
+    """Steps of all checkpoints in a folder, in ascending order, verified or not."""
+    if not folder.is_dir():
+        return []
+    names = (_FOLDER.fullmatch(entry.name) for entry in folder.iterdir())
+    return sorted(int(match[1]) for match in names if match)
+
+
 class Store:
     """The checkpoints of one run.
 
@@ -77,10 +85,7 @@ class Store:
 
     def steps(self) -> list[int]:
         """Steps of all checkpoint folders, in ascending order, verified or not."""
-        if not self.folder.is_dir():
-            return []
-        names = (_FOLDER.fullmatch(entry.name) for entry in self.folder.iterdir())
-        return sorted(int(match[1]) for match in names if match)
+        return steps_in(self.folder)
 
     def path(self, step: int) -> Path:
         return self.folder / f"step-{step:08d}"

@@ -9,6 +9,7 @@ number that says whether a rank was asked to stop.
 
 import datetime
 import functools
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -21,10 +22,15 @@ from torch.distributed import TCPStore  # type: ignore[attr-defined]
 from gan.config import ConfigError
 
 Result = TypeVar("Result")
+_LONGEST = datetime.timedelta(minutes=30)  # others wait this long while rank 0 evaluates or samples
 
 
 class PeerLost(RuntimeError):
-    """Another rank does not answer any more: killed, crashed, or its node is gone."""
+    """Another rank does not answer any more: killed, crashed, or its node is gone.
+
+    Told by gloo at the next collective. nccl works asynchronously: there its own watchdog, or srun,
+    ends this process first, and the batch script records it.
+    """
 
 
 @dataclass(frozen=True)
@@ -92,8 +98,9 @@ class World:
         pieces = flat.split([part.numel() for part in parts] + [len(terms), 1])
         views = [piece.view_as(t) for piece, t in zip(pieces, tensors, strict=False)]
         torch._foreach_copy_(list(tensors), views)
-        self._flag = pieces[-1]
-        return pieces[-2].clone()
+        kept = flat[-1 - len(terms) :].clone()  # a view would keep all of `flat` in memory
+        self._flag = kept[-1:]
+        return kept[:-1]
 
     def end_step(self) -> bool:
         """Called after every step: whether by the step before some rank wanted to stop.
@@ -148,22 +155,46 @@ class _HostCopy:
 def _or_peer_lost(collective: Callable[[], Result]) -> Result:
     try:
         return collective()
+    except (torch.OutOfMemoryError, torch.AcceleratorError):  # this rank's own trouble
+        raise
     except RuntimeError as error:  # gloo and nccl know no error of their own for it
-        raise PeerLost(f"another rank does not answer: {str(error).splitlines()[0]}") from error
+        told = re.sub(r"^\[\S+\] ", "", str(error).partition("\n")[0]).partition(". ")[0]
+        raise PeerLost(f"another rank does not answer: {told}") from error
 
 
 def connect(rank: int, size: int, store: TCPStore, device: torch.device) -> World:
     """Join the ranks that meet at `store`: gloo between CPUs, nccl between GPUs.
 
-    Raises PeerLost if they do not all come.
+    Raises PeerLost if they do not all come within the store's timeout, and ConfigError if two of
+    them would use the same GPU.
     """
-    backend = "nccl" if device.type == "cuda" else "gloo"
+    gpu = str(torch.cuda.get_device_properties(device).uuid) if device.type == "cuda" else ""
+    refuse_shared_gpus(_or_peer_lost(lambda: _exchange(store, rank, size, gpu)))
     _or_peer_lost(
         lambda: dist.init_process_group(
-            backend, store=store, rank=rank, world_size=size, timeout=datetime.timedelta(minutes=30)
+            "nccl" if gpu else "gloo", store=store, rank=rank, world_size=size, timeout=_LONGEST
         )
     )
     return World(rank, size)
+
+
+def _exchange(store: TCPStore, rank: int, size: int, value: str) -> list[str]:
+    """Every rank's value; waits for each as long as the store does."""
+    store.set(f"rank-{rank}", value)
+    return [store.get(f"rank-{other}").decode() for other in range(size)]
+
+
+def refuse_shared_gpus(gpus: Sequence[str]) -> None:
+    """Raise ConfigError if two ranks have the same GPU, which nccl cannot serve.
+
+    `gpus` are the devices' unique names by rank, empty on a CPU.
+    """
+    shared = [gpu for gpu in gpus if gpu and gpus.count(gpu) > 1]
+    if shared:
+        raise ConfigError(
+            f"{gpus.count(shared[0])} ranks share GPU {shared[0]}; allowed: a GPU for each rank "
+            "(--tasks-per-node up to --gpus-per-node)"
+        )
 
 
 def disconnect() -> None:

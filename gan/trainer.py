@@ -94,6 +94,8 @@ class Trainer:
         self._saved_step: int | None = None  # of the newest checkpoint, on disk or on its way
         self._scalars: ScalarLog
         self._started, self._steps_done = time.monotonic(), 0
+        self.first_step_at: float | None = None  # UTC seconds, of this attempt
+        self.last_step_at: float | None = None
         self._next_report = self._last_save = 0.0
 
     @property
@@ -164,6 +166,11 @@ class Trainer:
         self.term_count += 1
         self.step += 1
         self._steps_done += 1
+        self.last_step_at = time.time()
+        if self.first_step_at is None:
+            self.first_step_at = self.last_step_at
+            if self.world.leads:
+                self._report("training")
 
     def _between_steps(self, end: int) -> None:
         self.saver.check()

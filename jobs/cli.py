@@ -2,6 +2,7 @@
 
 import errno
 import json
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -111,6 +112,7 @@ def resume(arguments: Sequence[str]) -> int:
 
 def show_status(arguments: Sequence[str]) -> int:
     """where all runs are, or one"""
+    from jobs import table
     from jobs.status import Queue, run_status
 
     options = tyro.cli(Status, args=arguments, prog=f"{_PROG} status")
@@ -125,27 +127,11 @@ def show_status(arguments: Sequence[str]) -> int:
     if options.json:
         print(json.dumps([row.as_json() for row in rows], indent=2))
     elif rows:
-        _print_table(rows)
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        print("\n".join(table.lines(rows, width)))
     elif not unreadable:
         print(f"no runs in {options.runs}")
     return _REFUSED if unreadable else 0
-
-
-def _print_table(rows: Sequence[Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    for title in ("run", "stage", "state", "step", "attempts", "job", "why"):
-        table.add_column(title, overflow="fold")
-    for row in rows:
-        step = "" if row.step is None else f"{row.step}/{row.total_steps}"
-        why = "" if row.cause in (None, row.state) else row.cause
-        why += f": {row.error}" if row.error else ""
-        why = ", ".join(filter(None, [row.queue, why.removeprefix(": ")]))
-        cells = [row.run, row.stage, row.state, step, str(row.attempts), row.job_id or "", why]
-        table.add_row(*cells)
-    Console(highlight=False, markup=False).print(table)
 
 
 def logs(arguments: Sequence[str]) -> int:
@@ -226,8 +212,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if verb is None:
         print(f"{_PROG}: no verb {given[0]!r}\n{_usage()}", file=sys.stderr)
         return _REFUSED
+    return guarded(lambda: verb(given[1:]))
+
+
+def guarded(action: Callable[[], int]) -> int:
+    """The exit status of `action`; what it refuses or cannot do is told in words."""
     try:
-        return verb(given[1:])
+        return action()
     except (RunError, ConfigError, DataError, CheckpointError, SchedulerError) as error:
         print(f"{_PROG}: {error}", file=sys.stderr)
         return _REFUSED

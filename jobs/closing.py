@@ -44,8 +44,7 @@ def close(job: StageJob, status: int, error: str, place: Place) -> str:
         record = _begin(job, run, place)
     if "cause" not in record:
         attempt = Attempt(run, job.stage, record["number"])
-        cause, facts = _cause(attempt, status, error, place)
-        attempt.end(cause, **facts)
+        attempt.end(**_end(attempt, status, error, place))
         record = records.read(run.attempt_file(job.stage, record["number"]))
     return decide(run, job, record)
 
@@ -62,25 +61,23 @@ def _begin(job: StageJob, run: Run, place: Place) -> dict[str, Any]:
     return records.read(run.attempt_file(job.stage, begun.number))
 
 
-def _cause(attempt: Attempt, status: int, error: str, place: Place) -> tuple[Cause, dict[str, str]]:
-    """Why the attempt ended, and what its record is to say besides."""
+def _end(attempt: Attempt, status: int, error: str, place: Place) -> dict[str, Any]:
+    """Cause and error, and the traceback if there is one."""
     if error:  # a set-up line
-        return Cause.REFUSED, {"error": error}
-    told = {"error": f"the job ended with status {status} and left no record of it; see its log"}
+        return {"cause": Cause.REFUSED, "error": error}
+    told = f"the job ended with status {status} and left no record of it; see its log"
     try:
         signalled = status - 128 in (signal.SIGTERM, signal.SIGUSR2)
         meant = queue.why_stopped(_job_id(), place.restarts, signalled)
     except SchedulerError:
         meant = None
     if meant:
-        return Cause(meant), told
-    notes = [note for note in attempt.notes() if note["cause"] != Cause.KILLED]
-    if notes:  # of other ranks: the first was killed because one of these failed
-        error = f"rank {notes[0]['rank']}: {notes[0]['error']}"
-        return Cause(notes[0]["cause"]), {"error": error, "traceback": notes[0]["traceback"]}
+        return {"cause": Cause(meant), "error": told}
+    if noted := attempt.noted_end():  # rank 0 may have been killed before it could read this
+        return noted
     if _OOM.search(_end_of_log()):
-        return Cause.OUT_OF_MEMORY, told
-    return (Cause.KILLED if status > 128 else Cause.CRASHED), told
+        return {"cause": Cause.OUT_OF_MEMORY, "error": told}
+    return {"cause": Cause.KILLED if status > 128 else Cause.CRASHED, "error": told}
 
 
 def _end_of_log() -> str:

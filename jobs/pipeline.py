@@ -3,9 +3,9 @@
 import functools
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from checkpoints.files import ASIDE
 from gan import config as configs
@@ -70,6 +70,7 @@ class Stage:
 
     run: Run
     job: StageJob
+    settings: dict[str, Any] = field(compare=False, repr=False)  # of its run, read once for all
     after: tuple["Stage", ...] = ()
 
     @property
@@ -79,21 +80,23 @@ class Stage:
 
 def stages(run: Run) -> list[Stage]:
     """The stages of a run, pipeline or sweep, each after all that it needs."""
-    members = run.members()
-    if run.is_sweep:
+    settings = run.settings()
+    members, path = run.members(settings), run.path.resolve()
+    if settings.get("kind") == Sweep.kind:
         return [stage for member in members.values() for stage in stages(member)]
     training, sampling = [], []
-    for member in members.values():
-        train = Stage(member, Train(member.path.resolve()))
+    for name, member in members.items():
+        known = member.settings() if name else settings
+        train = Stage(member, Train(path / name), known)
         training.append(train)
-        if member.config().generates:
-            sampling.append(Stage(member, Sample(member.path.resolve()), (train,)))
-    graph, path = training + sampling, run.path.resolve()
+        if member.config(known).generates:
+            sampling.append(Stage(member, Sample(path / name), known, (train,)))
+    graph = training + sampling
     if "" not in members:
-        evaluate = Stage(run, Evaluate(path), tuple(graph))
-        visualize = Stage(run, Visualize(path), tuple(training))
+        evaluate = Stage(run, Evaluate(path), settings, tuple(graph))
+        visualize = Stage(run, Visualize(path), settings, tuple(training))
         graph += [evaluate, visualize]
-    return [*graph, Stage(run, Report(path), tuple(graph))]
+    return [*graph, Stage(run, Report(path), settings, tuple(graph))]
 
 
 def prepare(name: str, chosen: Plan, path: Path, threads: int, shared: bool = True) -> Run:

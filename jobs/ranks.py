@@ -76,8 +76,9 @@ def find_attempt(run: Run, stage: str, place: Place) -> records.Attempt:
     """The attempt that rank 0 of this start has begun. Raises RunError if it never comes."""
     end = time.monotonic() + _MEET_S
     while time.monotonic() < end:
-        record = records.latest(run, stage)
-        if record and "meeting_point" in record and place.key.items() <= record.items():
+        record = records.latest(run, stage) or {}
+        begun = "meeting_point" in record and "cause" not in record
+        if begun and place.key.items() <= record.items():
             return records.Attempt(run, stage, record["number"])
         time.sleep(0.1)
     raise RunError(f"rank {place.rank} of {place.size}: rank 0 did not begin in {_MEET_S:.0f} s")

@@ -6,7 +6,7 @@ import os
 import platform
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -17,7 +17,7 @@ import psutil
 from checkpoints import files
 from jobs.run import Run, RunError
 
-_ATTEMPT = re.compile(r"(.+)-(\d{4,})\.json")
+_NUMBERED = re.compile(r"(.+)-(\d{4,})\.json")
 _BALLAST_BYTES = 64 * 1024
 
 
@@ -53,14 +53,29 @@ class Unfinished(RunError):
 
 def numbers(run: Run, stage: str) -> list[int]:
     """The attempts' numbers, ascending."""
-    names = (_ATTEMPT.fullmatch(path.name) for path in (run.path / "attempts").glob("*.json"))
-    return sorted(int(name[2]) for name in names if name and name[1] == stage)
+    return sorted(number for name, number in _numbered(run.attempts) if name == stage)
 
 
 def latest(run: Run, stage: str) -> dict[str, Any] | None:
     """The record of the newest attempt."""
-    known = numbers(run, stage)
-    return read(run.attempt_file(stage, known[-1])) if known else None
+    number = newest(run.attempts).get(stage)
+    return read(run.attempt_file(stage, number)) if number else None
+
+
+def newest(folder: Path) -> dict[str, int]:
+    """The highest number of each stage's records in a folder of numbered records."""
+    found: dict[str, int] = {}
+    for stage, number in _numbered(folder):
+        found[stage] = max(number, found.get(stage, 0))
+    return found
+
+
+def _numbered(folder: Path) -> Iterator[tuple[str, int]]:
+    """Stage and number of each record in a folder, in no order; none if there is no folder."""
+    with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
+        for entry in entries:
+            if match := _NUMBERED.fullmatch(entry.name):
+                yield match[1], int(match[2])
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -159,12 +174,17 @@ class Attempt:
     @property
     def _ballast(self) -> Path:
         """Space held back, so that even on a full disk the end can be recorded."""
-        return self.run.path / "attempts" / f".ballast-{self.stage}-{self.number:04d}"
+        return self.run.attempts / f".ballast-{self.stage}-{self.number:04d}"
 
     def guard(self) -> None:
         """Raise Superseded if a newer attempt exists. Called right before every commit."""
         if self.run.attempt_file(self.stage, self.number + 1).exists():
             raise Superseded(f"attempt {self.number} of {self.stage} was taken over")
+
+    @property
+    def started(self) -> float:
+        """In UTC seconds."""
+        return float(read(self.run.attempt_file(self.stage, self.number))["started"])
 
     def update(self, **facts: Any) -> None:
         """Add facts to the record."""
@@ -176,14 +196,18 @@ class Attempt:
         values = {"rank": rank, "cause": str(cause), "error": error, "traceback": traceback}
         files.write_json(self._note_file(rank), values)
 
-    def notes(self) -> list[dict[str, Any]]:
-        """What other ranks have noted, by rank."""
+    def noted_end(self) -> dict[str, Any] | None:
+        """Cause, error and traceback of the first rank that noted more than the loss of another."""
         found = sorted(self._note_file(0).parent.glob(f"{self.stage}-{self.number:04d}.rank-*"))
-        return [read(path) for path in found]
+        for note in map(read, found):
+            if note["cause"] != Cause.KILLED:
+                error = f"rank {note['rank']}: {note['error']}"
+                return {"cause": note["cause"], "error": error, "traceback": note["traceback"]}
+        return None
 
     def _note_file(self, rank: int) -> Path:
         # Not *.json: these are no attempts.
-        return self.run.path / "attempts" / f"{self.stage}-{self.number:04d}.rank-{rank}"
+        return self.run.attempts / f"{self.stage}-{self.number:04d}.rank-{rank}"
 
     def end(self, cause: Cause, **facts: Any) -> None:
         """Record the end and its cause."""

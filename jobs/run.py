@@ -41,6 +41,10 @@ class Run:
         return self.path / "config.json"
 
     @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
     def figures(self) -> Path:
         return self.path / "figures"
 
@@ -65,11 +69,15 @@ class Run:
         """Its presence says that the user cancelled the run."""
         return self.path / "cancelled.json"
 
+    @property
+    def attempts(self) -> Path:
+        return self.path / "attempts"
+
     def attempt_file(self, stage: str, number: int) -> Path:
-        return self.path / "attempts" / f"{stage}-{number:04d}.json"
+        return self.attempts / f"{stage}-{number:04d}.json"
 
     def progress_file(self, stage: str) -> Path:
-        return self.path / "attempts" / f"{stage}.progress.json"
+        return self.attempts / f"{stage}.progress.json"
 
     @property
     def submissions(self) -> Path:
@@ -100,9 +108,12 @@ class Run:
             raise RunError(f"{self.config_file} cannot be read: {error}") from None
         return dict(settings)
 
-    def config(self) -> RunConfig:
-        """The training config. Raises RunError, for a pipeline's folder too."""
-        settings = self.settings()
+    def config(self, settings: dict[str, Any] | None = None) -> RunConfig:
+        """The training config, from `settings` if they have been read already.
+
+        Raises RunError, for a pipeline's folder too.
+        """
+        settings = settings or self.settings()
         variant = configs.VARIANTS.get(settings.get("variant", ""))
         if variant is None:
             raise RunError(f"{self.path} holds no training run of its own")
@@ -124,7 +135,7 @@ class Run:
 
     def store(self, **options: Any) -> Store:
         """The run's checkpoints; `options` as for `Store`."""
-        return Store(self.path / "checkpoints", configs.identity(self.config()), **options)
+        return Store(self.checkpoints, configs.identity(self.config()), **options)
 
     @property
     def is_sweep(self) -> bool:
@@ -136,9 +147,12 @@ class Run:
         own = self.settings().get("threads")
         return int(own) if own else max(member.threads for member in self.members().values())
 
-    def members(self) -> dict[str, "Run"]:
-        """The training runs in here by name; a single run is its own, under the name ''."""
-        names = self.settings().get("members")
+    def members(self, settings: dict[str, Any] | None = None) -> dict[str, "Run"]:
+        """The training runs in here by name; a single run is its own, under the name ''.
+
+        From `settings` if they have been read already.
+        """
+        names = (settings or self.settings()).get("members")
         return {name: Run(self.path / name) for name in names} if names else {"": self}
 
     def write(self, recipe: str, config: RunConfig, info: DataInfo, threads: int) -> None:

@@ -37,6 +37,7 @@ EXIT_REQUEUE = 85  # as in slurm/scripts/attempt.sh: saved, and wants to go on
 _EXIT_CANCELLED = 1
 SLURM = "slurm"
 _IDLE = 3  # attempts without progress before a time limit counts as too short
+_NO_MEMORY = ("out of memory", "can't allocate memory")  # CUDA's allocator, and the CPU's
 _NOTE_S = 3.0
 _LOOK_EVERY_S = 2.0  # seconds between two looks for a cancellation
 
@@ -221,9 +222,8 @@ def _record_failure(attempt: Attempt, error: BaseException) -> Cause:
     cause = cause_of(error)
     message = str(error) or type(error).__name__
     trace = "".join(traceback.format_exception(error))
-    if cause == Cause.KILLED and (note := _note_of_another_rank(attempt)):
-        cause, trace = Cause(note["cause"]), note["traceback"]
-        message = f"rank {note['rank']}: {note['error']}"
+    if cause == Cause.KILLED and (noted := _noted_end(attempt)):
+        cause, message, trace = Cause(noted["cause"]), noted["error"], noted["traceback"]
     say(f"{attempt.stage} ended: {cause}: {message}")
     try:
         attempt.end(cause, error=message, traceback=trace)
@@ -232,13 +232,12 @@ def _record_failure(attempt: Attempt, error: BaseException) -> Cause:
     return cause
 
 
-def _note_of_another_rank(attempt: Attempt) -> dict[str, Any] | None:
+def _noted_end(attempt: Attempt) -> dict[str, Any] | None:
     """Why another rank left, if it could still say so; it may be a moment behind."""
     end = time.monotonic() + _NOTE_S
     while time.monotonic() < end:
-        notes = [note for note in attempt.notes() if note["cause"] != Cause.KILLED]
-        if notes:
-            return notes[0]
+        if noted := attempt.noted_end():
+            return noted
         time.sleep(0.1)
     return None
 
@@ -255,7 +254,7 @@ def cause_of(error: BaseException) -> Cause:
         return Cause.INTERRUPTED
     if type(error).__name__ == "PeerLost":  # by name: torch is not loaded just to tell
         return Cause.KILLED
-    if isinstance(error, MemoryError) or "out of memory" in str(error):
+    if isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY):
         return Cause.OUT_OF_MEMORY
     return Cause.CRASHED
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from checkpoints import files
+from checkpoints import files, steps_in
 from jobs import records, submissions
 from jobs.pipeline import Stage, stages
 from jobs.records import Cause
@@ -84,11 +84,34 @@ class Queue:
 
 
 @dataclass(frozen=True)
+class _Listing:
+    """What a run is called, and its newest records by stage: each folder is looked into once."""
+
+    name: str
+    attempts: dict[str, int]
+    submissions: dict[str, int]
+
+    @classmethod
+    def of(cls, run: Run, runs: Path) -> "_Listing":
+        found = records.newest(run.attempts), records.newest(run.submissions)
+        return cls(display_name(run, runs), *found)
+
+
+@dataclass(frozen=True)
 class _Known:
     """What is on record of one stage."""
 
     attempt: dict[str, Any] | None
     submission: dict[str, Any] | None
+
+    @classmethod
+    def of(cls, stage: Stage, listing: _Listing) -> "_Known":
+        run, name = stage.run, stage.name
+        attempt, submission = listing.attempts.get(name), listing.submissions.get(name)
+        return cls(
+            records.read(run.attempt_file(name, attempt)) if attempt else None,
+            records.read(run.submission_file(name, submission)) if submission else None,
+        )
 
     @property
     def never_began(self) -> bool:
@@ -106,13 +129,14 @@ class _Known:
         return unended or (s is not None and "refused" not in s and "left" not in s)
 
 
-def stage_status(
-    stage: Stage, name: str, queued: Queue, needs: "Sequence[StageStatus]" = ()
+def _stage_status(
+    stage: Stage, listing: _Listing, queued: Queue, needs: Sequence[StageStatus]
 ) -> StageStatus:
-    """The state of one stage; `name` is what its run is called, `needs` are the rows before it."""
-    run, settings = stage.run, stage.run.settings()
+    """The state of one stage; `needs` are the rows of the stages before it."""
+    run, settings = stage.run, stage.settings
+    # In this order: an attempt that ends in between is found finished, since it tells that last.
+    known = _Known.of(stage, listing)
     done = records.completion(run, stage.name)
-    known = _Known(records.latest(run, stage.name), submissions.latest(run, stage.name))
     last, job = known.attempt, None
     if not done and known.is_open:
         job, answered = _job(stage, known, queued)
@@ -124,7 +148,7 @@ def stage_status(
         error = f"never began, since {', '.join(failed)}" if failed else _how_it_left(known)
     job_id = job.job_id if job else _job_id(known)
     return StageStatus(
-        run=name,
+        run=listing.name,
         path=str(run.path),
         recipe=settings["recipe"],
         stage=stage.name,
@@ -210,7 +234,7 @@ def _step(stage: Stage, done: dict[str, Any] | None) -> int | None:
     progress = read_progress(stage.run, stage.name)
     if progress:
         return int(progress["step"])
-    return max(stage.run.store().steps(), default=0)
+    return max(steps_in(stage.run.checkpoints), default=0)
 
 
 def read_progress(run: Run, stage: str) -> dict[str, Any] | None:
@@ -224,14 +248,20 @@ def read_progress(run: Run, stage: str) -> dict[str, Any] | None:
 def run_status(run: Run, runs: Path, queued: Queue | None = None) -> list[StageStatus]:
     """All stages of a run or pipeline, in the order in which they come."""
     rows: dict[int, StageStatus] = {}
+    listings: dict[Path, _Listing] = {}
     queued = queued or Queue()
     for stage in stages(run):
         needs = [rows[id(need)] for need in stage.after]
-        rows[id(stage)] = stage_status(stage, display_name(stage.run, runs), queued, needs)
+        path = stage.run.path
+        if path not in listings:
+            listings[path] = _Listing.of(stage.run, runs)
+        rows[id(stage)] = _stage_status(stage, listings[path], queued, needs)
     return list(rows.values())
 
 
 def display_name(run: Run, runs: Path) -> str:
     """The run's name below the runs folder, as the commands take it; else its path."""
+    if run.path.is_relative_to(runs) and ".." not in run.path.parts:
+        return str(run.path.relative_to(runs))
     path, base = run.path.resolve(), runs.resolve()
     return str(path.relative_to(base)) if path.is_relative_to(base) else str(run.path)

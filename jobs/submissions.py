@@ -4,7 +4,6 @@ A client that dies in between, or whose answer is lost, leaves a token by which 
 """
 
 import platform
-import re
 import secrets
 import time
 from typing import Any
@@ -18,7 +17,6 @@ from slurm import queue
 from slurm.queue import JobState
 
 _LONGEST_S = 1200.0  # a client waits less for an answer (see `slurm.queue.submit`)
-_NAME = re.compile(r"(.+)-(\d{4,})\.json")
 
 
 def latest(run: Run, stage: str) -> dict[str, Any] | None:
@@ -28,8 +26,7 @@ def latest(run: Run, stage: str) -> dict[str, Any] | None:
 
 
 def _newest(run: Run, stage: str) -> int:
-    names = (_NAME.fullmatch(path.name) for path in run.submissions.glob(f"{stage}-*.json"))
-    return max((int(name[2]) for name in names if name and name[1] == stage), default=0)
+    return records.newest(run.submissions).get(stage, 0)
 
 
 def intend(
@@ -92,12 +89,13 @@ def unanswered(run: Run, record: dict[str, Any], why: str) -> None:
 def left_queue(run: Run, record: dict[str, Any], state: str) -> None:
     """Record in what state a job left the queue, before the scheduler forgets it."""
     if record.get("left") != state:
-        _update(run, record, left=state)
+        # Not synced: after a power cut the state reads "gone", and a thousand jobs are many syncs.
+        _update(run, record, sync=False, left=state)
 
 
-def _update(run: Run, record: dict[str, Any], **facts: Any) -> None:
+def _update(run: Run, record: dict[str, Any], sync: bool = True, **facts: Any) -> None:
     record |= facts
-    files.write_json(run.submission_file(record["stage"], record["number"]), record)
+    files.write_json(run.submission_file(record["stage"], record["number"]), record, sync)
 
 
 def new_token() -> str:

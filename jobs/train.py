@@ -5,15 +5,17 @@ import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from checkpoints import steps_in
 from jobs import records
 from jobs.run import Run, RunError
 from jobs.stage import Context, Result, StageJob, Stopped, save_progress
 from jobs.version import version
 
 if TYPE_CHECKING:
-    from gan.trainer import Progress
+    from gan.trainer import Progress, Trainer
 
 GPUS_BOOKED = "GANYMEDE_GPUS_BOOKED"  # environment: how many GPUs on each node the job asked for
+BEGIN = "GANYMEDE_BEGIN"  # environment: when the batch script began, in UTC seconds
 _LINE_EVERY_S = 60.0
 
 
@@ -22,7 +24,7 @@ class Train(StageJob):
     stage = "train"
 
     def saved_step(self, run: Run) -> int:
-        return max(run.store().steps(), default=0)
+        return max(steps_in(run.checkpoints), default=0)
 
     def work(self, context: Context) -> Result:
         from gan import data, numerics, trainer, variants  # torch: not for a submission
@@ -51,12 +53,25 @@ class Train(StageJob):
         reason = loop.train()
         if place.rank == 0:
             hooks.report(loop.progress("finished"))
+            _tell_hand_over(context, loop)
         if reason:
             raise Stopped(reason)
         if place.rank > 0:
             return Result()
         final = outputs.checkpoints.path(loop.step)
         return Result([final / "state.pt", final / "manifest.json"], {"steps": loop.step})
+
+
+def _tell_hand_over(context: Context, loop: "Trainer") -> None:
+    """What starting and stopping cost, in the log and in the attempt's record."""
+    if loop.first_step_at is None or loop.last_step_at is None:
+        return
+    job_began = float(os.environ.get(BEGIN) or context.attempt.started)
+    start_s, save_s = loop.first_step_at - job_began, time.time() - loop.last_step_at
+    context.attempt.update(first_step_after_s=round(start_s, 2), saved_after_s=round(save_s, 2))
+    context.say(
+        f"first step {start_s:.1f} s after the job began; saved {save_s:.2f} s after the last step"
+    )
 
 
 def refuse_unusable_gpus() -> None:

@@ -1,5 +1,6 @@
 """Fixtures shared by all tests: tiny runs that train in a second."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -8,14 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
+from processes import Ranks
+from trainers import build_trainer
 
-from checkpoints import Store
-from gan import config as configs
-from gan import data, numerics, recipes, variants
+from gan import numerics, recipes
 from gan.config import ACGANConfig, ClassifierConfig, RunConfig
-from gan.samples import SampleStore
-from gan.trainer import Hooks, Outputs, Trainer
+from gan.trainer import Trainer
 
 # Every flag that turns a digits recipe into something that trains in a second.
 TINY_FLAGS = (
@@ -52,21 +51,14 @@ def tiny_classifier() -> ClassifierConfig:
 
 @pytest.fixture
 def make_trainer() -> Callable[..., Trainer]:
-    """Builds a trainer whose products go below a folder."""
+    return build_trainer
 
-    def make(folder: Path, config: RunConfig, hooks: Hooks | None = None) -> Trainer:
-        images = data.load(config.data)
-        outputs = Outputs(
-            Store(folder / "checkpoints", configs.identity(config)),
-            SampleStore(folder, {"seed": config.seed}),
-            folder / "tensorboard",
-            folder / "figures",
-        )
-        variant = variants.build(config, images.info, torch.device("cpu"))
-        hooks = hooks or Hooks(say=lambda message: None)
-        return Trainer(config, images, variant, outputs, hooks)
 
-    return make
+@pytest.fixture(scope="session")
+def ranks() -> Iterator[Ranks]:
+    """Processes that stand for the ranks of a job; they outlive a test, for speed."""
+    with contextlib.closing(Ranks()) as processes:
+        yield processes
 
 
 @pytest.fixture
@@ -92,21 +84,3 @@ def ganymede(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
         )
 
     return call
-
-
-def leaves(tree: object, path: str = "") -> dict[str, object]:
-    """All leaves of a nested dict under their joined names."""
-    if isinstance(tree, dict):
-        return {k: v for key, sub in tree.items() for k, v in leaves(sub, f"{path}/{key}").items()}
-    return {path: tree}
-
-
-def assert_same_state(first: dict, second: dict) -> None:
-    """Every tensor `torch.equal`, every other value equal."""
-    left, right = leaves(first), leaves(second)
-    assert left.keys() == right.keys()
-    for name, value in left.items():
-        if isinstance(value, torch.Tensor):
-            assert torch.equal(value, right[name]), name
-        else:
-            assert value == right[name], name

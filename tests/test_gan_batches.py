@@ -1,11 +1,13 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 
 from gan import data
 from gan.batches import Batches, to_bytes, to_unit
 from gan.config import ClassifierConfig
+from gan.distributed import share_of
 from gan.rng import Draws
 
 
@@ -46,6 +48,27 @@ def test_batch_is_the_images_at_the_indices(tiny_classifier: ClassifierConfig) -
     chosen = batches.indices(5)
     assert torch.equal(labels, batches.labels[chosen])
     assert torch.equal(images, batches.images[chosen].float() / 127.5 - 1)
+
+
+@pytest.mark.parametrize(("total", "size"), [(64, 2), (61, 3)])
+def test_batches_of_all_ranks_are_those_of_one_process(
+    tiny_classifier: ClassifierConfig, total: int, size: int
+) -> None:
+    altered = replace(tiny_classifier.data, flip=True, jitter=0.2)
+    train = replace(tiny_classifier.train, batch_size=total)
+    config = replace(tiny_classifier, data=altered, train=train)
+    shares = [share_of(total, rank, size) for rank in range(size)]
+    images, whole = data.load(config.data), make(config)
+    parts = [Batches(images, config, torch.device("cpu"), share) for share in shares]
+    for step in (0, whole.steps_per_pass - 1, whole.steps_per_pass):
+        found = [
+            part.at(step, Draws(0, step, share=(share.start, share.stop, share.total)))
+            for part, share in zip(parts, shares, strict=True)
+        ]
+        expected = whole.at(step, Draws(0, step))
+        assert torch.equal(torch.cat([part.indices(step) for part in parts]), whole.indices(step))
+        assert torch.equal(torch.cat([labels for _, labels in found]), expected[1])
+        torch.testing.assert_close(torch.cat([altered for altered, _ in found]), expected[0])
 
 
 def test_bytes_survive_the_way_there_and_back() -> None:

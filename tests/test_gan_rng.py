@@ -1,7 +1,9 @@
 import numpy as np
+import pytest
 import torch
 
 from gan import rng
+from gan.distributed import share_of
 from gan.rng import Draws, Stream
 
 
@@ -40,3 +42,22 @@ def test_torchs_generators_follow_too() -> None:
     assert torch.equal(torch.randn(4), first)
     rng.seed_torch(3, Stream.DROPOUT)
     assert not np.array_equal(torch.randn(4), first)
+
+
+@pytest.mark.parametrize(("total", "size"), [(64, 2), (65, 2), (7, 3), (4, 4)])
+def test_draws_of_all_ranks_are_those_of_one_process(total: int, size: int) -> None:
+    shares = [share_of(total, rank, size) for rank in range(size)]
+    whole = Draws(7, 3)
+    parts = [(s.count, Draws(7, 3, share=(s.start, s.stop, s.total))) for s in shares]
+    normal = torch.cat([draws.normal(Stream.CRITIC_NOISE, n, 4, 2) for n, draws in parts])
+    uniform = torch.cat([draws.uniform(Stream.AUGMENT, n, 8) for n, draws in parts])
+    labels = torch.cat([draws.labels(Stream.CRITIC_LABELS, n, 10) for n, draws in parts])
+    assert torch.equal(normal, whole.normal(Stream.CRITIC_NOISE, total, 4, 2))
+    assert torch.equal(uniform, whole.uniform(Stream.AUGMENT, total, 8))
+    assert torch.equal(labels, whole.labels(Stream.CRITIC_LABELS, total, 10))
+
+
+def test_more_or_fewer_rows_than_the_share_are_refused() -> None:
+    draws = Draws(0, 0, share=(2, 5, 7))
+    with pytest.raises(ValueError, match="7 rows were asked for; this rank's share is 3"):
+        draws.normal(Stream.CRITIC_NOISE, 7, 4)

@@ -1,6 +1,5 @@
 """Exact resume: however often and wherever a run is broken off, it ends in the same bits."""
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import assert_same_state
+from states import assert_same_state
+from trainers import StopAt, products, quiet
 
 from checkpoints import CheckpointError
 from gan import samples, scalars
@@ -18,32 +18,8 @@ from gan.trainer import Hooks, NonFiniteLoss, Trainer
 Make = Callable[..., Trainer]
 
 
-class StopAt:
-    """Asks for a stop the n-th time that it is asked."""
-
-    def __init__(self, count: int) -> None:
-        self.left = count
-
-    def __call__(self, save_s: float) -> str | None:
-        self.left -= 1
-        return "terminated" if self.left < 0 else None
-
-
 def final_state(trainer: Trainer) -> dict:
     return trainer.outputs.checkpoints.latest().load()
-
-
-def products(folder: Path) -> dict[str, str]:
-    """Checksums of all pictures and samples."""
-    files = [*folder.rglob("*.h5"), *folder.rglob("*.png")]
-    return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in files
-    }
-
-
-def quiet(stop: Callable[[float], str | None] = lambda save_s: None) -> Hooks:
-    return Hooks(stop=stop, say=lambda message: None)
 
 
 @pytest.fixture(params=["acgan", "classifier"])

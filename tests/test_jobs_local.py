@@ -13,7 +13,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import TINY_FLAGS, assert_same_state
+from conftest import TINY_FLAGS
+from states import assert_same_state
 
 from gan import samples, scalars
 from jobs import records

@@ -75,8 +75,9 @@ ganymede_ask_requeue() {
 ganymede_attempt() {
     local pickle=$1 job=$ganymede_job status=1 wish
     export SUBMITIT_EXECUTOR=slurm GANYMEDE_SCHEDULER=slurm
+    GANYMEDE_BEGIN=$(date +%s.%N)
     GANYMEDE_END=$(ganymede_end)
-    export GANYMEDE_END GANYMEDE_LOGS=$ganymede_logs
+    export GANYMEDE_BEGIN GANYMEDE_END GANYMEDE_LOGS=$ganymede_logs
     if [ -z "${ganymede_setup_failed:-}" ]; then
         ln -sfn "$pickle" "$ganymede_logs/${job}_submitted.pkl"
         # How long the log is already: what comes after it is of this start.

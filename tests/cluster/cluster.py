@@ -7,7 +7,9 @@ import contextlib
 import os
 import pwd
 import shutil
+import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -15,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 NODES = 4
-_FIRST_PORT = 17400
+MAX_ARRAY_SIZE = 101
 _STARTED_S = 30.0
 _MUNGE_SOCKET = Path("/run/munge/munge.socket.2")
 
@@ -48,7 +50,7 @@ SlurmdTimeout=15
 SlurmctldTimeout=30
 KillWait=15
 MinJobAge={min_job_age}
-MaxArraySize=101
+MaxArraySize={max_array_size}
 MessageTimeout=10
 NodeName=n[1-{nodes}] NodeHostname=localhost Port=[{first_port}-{last_port}] CPUs=2 RealMemory=8000 Gres=gpu:2
 PartitionName=low Nodes=ALL Default=YES PriorityTier=1 PreemptMode=REQUEUE OverSubscribe=EXCLUSIVE GraceTime=20
@@ -70,11 +72,28 @@ def why_not() -> str | None:
         pwd.getpwnam(user_name())
     except KeyError:
         return f"no ordinary user {user_name()!r} (GANYMEDE_TEST_USER) to submit as"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", "import jobs.cli, submitit"],
+        user=user_name(), group=user_name(), cwd="/", capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode != 0:
+        return f"user {user_name()} cannot use {sys.executable} and what is installed with it"
     return None
 
 
 def user_name() -> str:
     return os.environ.get("GANYMEDE_TEST_USER", "ganymede")
+
+
+def _free_ports(count: int) -> int:
+    """The first of so many ports in a row that nobody listens at."""
+    for first in range(17400, 30000, 50):
+        with contextlib.ExitStack() as held, contextlib.suppress(OSError):
+            for port in range(first, first + count):
+                listener = held.enter_context(socket.socket())
+                listener.bind(("127.0.0.1", port))
+            return first
+    raise OSError("no free ports")
 
 
 @dataclass
@@ -83,24 +102,16 @@ class Cluster:
 
     folder: Path
     min_job_age: int = 300
-    controller_port: int = _FIRST_PORT - 1
+    first_port: int = 17400
     daemons: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def start(self) -> None:
+        self.first_port = _free_ports(NODES + 1)
         (self.folder / "state").mkdir(parents=True)
         devices = [self.folder / f"nvidia{k}" for k in range(2)]
         for device in devices:
             device.touch()
-        (self.folder / "slurm.conf").write_text(
-            _SLURM_CONF.format(
-                folder=self.folder,
-                controller_port=self.controller_port,
-                min_job_age=self.min_job_age,
-                nodes=NODES,
-                first_port=_FIRST_PORT,
-                last_port=_FIRST_PORT + NODES - 1,
-            )
-        )
+        self.write_configuration()
         gres = f"NodeName=n[1-{NODES}] Name=gpu File={self.folder}/nvidia[0-1]\n"
         (self.folder / "gres.conf").write_text(gres)
         self._start_munge()
@@ -110,6 +121,19 @@ class Cluster:
         self.wait_for(lambda: self.root("sinfo", "-h", "-o", "%T %D").strip() == f"idle {NODES}")
         self._hurry = threading.Thread(target=self._hurry_requeued, daemon=True)
         self._hurry.start()
+
+    def write_configuration(self) -> None:
+        (self.folder / "slurm.conf").write_text(
+            _SLURM_CONF.format(
+                folder=self.folder,
+                controller_port=self.first_port,
+                max_array_size=MAX_ARRAY_SIZE,
+                min_job_age=self.min_job_age,
+                nodes=NODES,
+                first_port=self.first_port + 1,
+                last_port=self.first_port + NODES,
+            )
+        )
 
     def _start_munge(self) -> None:
         if _MUNGE_SOCKET.exists() and self._munge_works():
@@ -128,6 +152,12 @@ class Cluster:
     def _munge_works() -> bool:
         return subprocess.run(["munge", "-n"], capture_output=True, check=False).returncode == 0
 
+    def forget_jobs_after(self, seconds: int) -> None:
+        """Change MinJobAge: how long the controller remembers a job that has ended."""
+        self.min_job_age = seconds
+        self.write_configuration()
+        self.root("scontrol", "reconfigure")
+
     def start_controller(self) -> None:
         self._start("slurmctld", "slurmctld", "-D")
         self.wait_for(lambda: "UP" in self.root("scontrol", "ping", check=False))
@@ -136,10 +166,10 @@ class Cluster:
         self._start(name, "slurmd", "-D", "-N", name)
 
     def _start(self, name: str, *command: str) -> None:
-        log = (self.folder / f"{name}.out").open("ab")
-        self.daemons[name] = subprocess.Popen(
-            command, env=self.environment(), stdout=log, stderr=log, cwd=self.folder
-        )
+        with (self.folder / f"{name}.out").open("ab") as log:
+            self.daemons[name] = subprocess.Popen(
+                command, env=self.environment(), stdout=log, stderr=log, cwd=self.folder
+            )
 
     def stop_daemon(self, name: str) -> None:
         daemon = self.daemons.pop(name)
@@ -150,13 +180,17 @@ class Cluster:
             daemon.kill()
             daemon.wait()
 
+    def clear_queue(self) -> None:
+        """Remove the user's jobs, at once."""
+        self.root("scancel", "--user", user_name(), check=False)
+        self.root("scancel", "--full", "--signal=KILL", "--user", user_name(), check=False)
+        self.wait_for(lambda: not self.root("squeue", "-h", check=False).strip())
+
     def stop(self) -> None:
         self._stopping = True
         if "slurmctld" in self.daemons:
-            self.root("scancel", "--full", "--signal=KILL", "--user", user_name(), check=False)
-            self.root("scancel", "--user", user_name(), check=False)
             with contextlib.suppress(TimeoutError):
-                self.wait_for(lambda: not self.root("squeue", "-h", check=False).strip())
+                self.clear_queue()
         for name in [n for n in self.daemons if n != "munged"] + ["munged"]:
             if name in self.daemons:
                 self.stop_daemon(name)
@@ -164,14 +198,20 @@ class Cluster:
     _stopping = False
 
     def _hurry_requeued(self) -> None:
-        """Slurm holds a requeued job back for two minutes; the operator lets it start at once."""
+        """Slurm holds a requeued job back for two minutes; the operator lets it start earlier.
+
+        Not at once: within the second, nodes take the new start for the old one and revoke it.
+        """
+        seen: dict[str, float] = {}
         while not self._stopping:
             time.sleep(0.5)
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(RuntimeError, subprocess.TimeoutExpired):
                 queue = self.root("squeue", "-h", "-t", "PD", "-o", "%i %r", check=False)
-                for line in queue.splitlines():
-                    job, reason = line.split(maxsplit=1)
-                    if reason == "BeginTime":
+                waiting = [line.split()[0] for line in queue.splitlines() if "BeginTime" in line]
+                now = time.monotonic()
+                seen = {job: seen.get(job, now) for job in waiting}
+                for job in waiting:
+                    if now - seen[job] > 2:
                         self.root(
                             "scontrol", "update", f"jobid={job}", "StartTime=now", check=False
                         )

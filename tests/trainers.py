@@ -1,0 +1,56 @@
+"""Trainers for tests, what stops them, and what they leave."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from checkpoints import Store
+from gan import config as configs
+from gan import data, variants
+from gan.config import RunConfig
+from gan.distributed import World
+from gan.samples import SampleStore
+from gan.trainer import Hooks, Outputs, Trainer
+
+
+def build_trainer(
+    folder: Path, config: RunConfig, hooks: Hooks | None = None, world: World | None = None
+) -> Trainer:
+    """A trainer whose products go below a folder."""
+    images = data.load(config.data)
+    outputs = Outputs(
+        Store(folder / "checkpoints", configs.identity(config)),
+        SampleStore(folder, {"seed": config.seed}),
+        folder / "tensorboard",
+        folder / "figures",
+    )
+    variant = variants.build(config, images.info, torch.device("cpu"))
+    variant.world = world or variant.world
+    hooks = hooks or Hooks(say=lambda message: None)
+    return Trainer(config, images, variant, outputs, hooks)
+
+
+class StopAt:
+    """Asks for a stop the n-th time that it is asked."""
+
+    def __init__(self, count: int) -> None:
+        self.left = count
+
+    def __call__(self, save_s: float) -> str | None:
+        self.left -= 1
+        return "terminated" if self.left < 0 else None
+
+
+def products(folder: Path) -> dict[str, str]:
+    """Checksums of all pictures and samples."""
+    files = [*folder.rglob("*.h5"), *folder.rglob("*.png")]
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in files
+    }
+
+
+def quiet(stop: Callable[[float], str | None] = lambda save_s: None) -> Hooks:
+    return Hooks(stop=stop, say=lambda message: None)
