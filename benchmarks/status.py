@@ -114,7 +114,7 @@ def make_template(kind: Kind, folder: Path) -> Run:
     for number, stage in enumerate(_STAGES):
         after = f"afterok:{_job(0)}" if number else ""
         token = f"{_TOKEN}{number}"
-        record = submissions.intend(run, stage, token, None, dependency=after, **facts)
+        record = submissions.intend(run, stage, 0, token, None, dependency=after, **facts)
         submissions.accepted(run, record, _job(number))
     kind.fill(run)
     return run

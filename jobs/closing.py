@@ -5,13 +5,15 @@
 
 import argparse
 import os
+import re
+import signal
 import sys
 from pathlib import Path
 from typing import Any
 
 from submitit.core.utils import DelayedSubmission
 
-from jobs import ranks, records
+from jobs import liveness, ranks, records
 from jobs.ranks import Place
 from jobs.records import Attempt, Cause
 from jobs.run import Run, RunError
@@ -25,7 +27,9 @@ _GOES_ON = (
     Cause.PREEMPTED, Cause.TIME_LIMIT, Cause.NODE_LOST, Cause.TERMINATED, Cause.INTERRUPTED
 )  # fmt: skip
 _TRIED_AGAIN = (Cause.CRASHED, Cause.KILLED, Cause.OUT_OF_MEMORY)
+_LOGS = "GANYMEDE_LOGS"
 _LOG_END_BYTES = 20_000
+_OOM = re.compile("oom.kill|out of memory", re.IGNORECASE)  # slurmstepd, srun
 
 
 def close(job: StageJob, status: int, error: str, place: Place) -> str:
@@ -37,45 +41,53 @@ def close(job: StageJob, status: int, error: str, place: Place) -> str:
     if record is None or not place.key.items() <= record.items():
         if status == EXIT_STATUS[Cause.REFUSED] and not error:
             return "failed"  # it did not begin, and has said why
-        begun = Attempt.begin(run, job.stage, alive=lambda other: False, **_facts(job, run, place))
-        record = records.read(run.attempt_file(job.stage, begun.number))
+        record = _begin(job, run, place)
     if "cause" not in record:
         attempt = Attempt(run, job.stage, record["number"])
-        noted = attempt.noted_end()  # rank 0 may have been killed before it could read this
-        if noted is None:
-            cause, told = _cause(status, error, place)
-            noted = {"cause": cause, "error": told}
-        attempt.end(**noted)
+        attempt.end(**_end(attempt, status, error, place))
         record = records.read(run.attempt_file(job.stage, record["number"]))
     return decide(run, job, record)
 
 
-def _facts(job: StageJob, run: Run, place: Place) -> dict[str, Any]:
-    return {"from_step": job.saved_step(run), **place.facts}
+def _begin(job: StageJob, run: Run, place: Place) -> dict[str, Any]:
+    """The record of an attempt that did not come to writing one. Raises RunError if another job
+    is at the stage, which must not be taken for superseded.
+    """
+    log = os.environ.get(_LOGS, str(run.logs))
+    facts: dict[str, Any] = {"from_step": job.saved_step(run), "log": log, **place.facts}
+    begun = Attempt.begin(
+        run, job.stage, alive=lambda other: liveness.is_alive(other, place), **facts
+    )
+    return records.read(run.attempt_file(job.stage, begun.number))
 
 
-def _cause(status: int, error: str, place: Place) -> tuple[Cause, str]:
+def _end(attempt: Attempt, status: int, error: str, place: Place) -> dict[str, Any]:
+    """Cause and error, and the traceback if there is one."""
     if error:  # a set-up line
-        return Cause.REFUSED, error
+        return {"cause": Cause.REFUSED, "error": error}
     told = f"the job ended with status {status} and left no record of it; see its log"
     try:
-        meant = queue.why_stopped(os.environ["SLURM_JOB_ID"], place.restarts)
+        signalled = status - 128 in (signal.SIGTERM, signal.SIGUSR2)
+        meant = queue.why_stopped(_job_id(), place.restarts, signalled)
     except SchedulerError:
         meant = None
     if meant:
-        return Cause(meant), told
-    if "oom" in _end_of_log().lower():  # srun and slurmstepd: "oom_kill event", "oom-kill"
-        return Cause.OUT_OF_MEMORY, told
-    return (Cause.KILLED if status > 128 else Cause.CRASHED), told
+        return {"cause": Cause(meant), "error": told}
+    if noted := attempt.noted_end():  # rank 0 may have been killed before it could read this
+        return noted
+    if _OOM.search(_end_of_log()):
+        return {"cause": Cause.OUT_OF_MEMORY, "error": told}
+    return {"cause": Cause.KILLED if status > 128 else Cause.CRASHED, "error": told}
 
 
 def _end_of_log() -> str:
-    folder = os.environ.get("GANYMEDE_LOGS")
-    path = Path(folder or os.devnull) / f"{_job_id()}_0_log.out"
+    """What Slurm itself has written into the log since this start of the job began."""
+    path = Path(os.environ.get(_LOGS) or os.devnull) / f"{_job_id()}_0_log.out"
     if not path.is_file():
         return ""
+    began = int(os.environ.get("GANYMEDE_LOG_SIZE") or 0)
     with path.open("rb") as log:
-        log.seek(max(path.stat().st_size - _LOG_END_BYTES, 0))
+        log.seek(max(path.stat().st_size - _LOG_END_BYTES, began))
         lines = log.read().decode(errors="replace").splitlines()
     return "\n".join(line for line in lines if line.startswith(("srun:", "slurmstepd")))
 

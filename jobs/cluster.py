@@ -24,6 +24,7 @@ from slurm.queue import JobState
 from slurm.resources import Profile, Resources
 
 _PATIENCE_S = 120.0
+_LOOK_AGAIN_S = 5.0
 _LOST_S = 120.0  # an unanswered submission younger than this may still be on its way
 
 
@@ -45,6 +46,13 @@ class _Group:
     indices: tuple[int, ...] = ()  # empty: a job by itself
     dependency: str = ""
 
+    def halves(self) -> tuple["_Group", "_Group"]:
+        half = len(self.stages) // 2
+        return (
+            replace(self, stages=self.stages[:half], indices=self.indices[:half]),
+            replace(self, stages=self.stages[half:], indices=self.indices[half:]),
+        )
+
 
 @dataclass
 class ClusterLauncher:
@@ -54,6 +62,7 @@ class ClusterLauncher:
     runs: Path
     options: Options = field(default_factory=Options)
     say: Callable[[str], None] = print
+    _seen: dict[int, dict[str, Any] | None] = field(default_factory=dict)  # newest submissions
     _states: dict[str, JobState] = field(default_factory=dict)
     _jobs: dict[int, str] = field(default_factory=dict)  # job of each stage, by the stage's id()
 
@@ -64,22 +73,42 @@ class ClusterLauncher:
         command goes on later. Raises SchedulerError or RunError; what was accepted before stays.
         """
         graph = stages(self.run)
+        # In this order: what another client submits in between is noticed when ours is recorded.
+        self._seen = {id(stage): submissions.latest(stage.run, stage.name) for stage in graph}
         self._states = queue.jobs(patience_s=_PATIENCE_S, say=self.say)
         for run in {stage.run.path: stage.run for stage in graph}.values():
             run.cancel_file.unlink(missing_ok=True)
         withdraw_damaged(graph, self.say)
-        missing = [stage for stage in graph if self._is_missing(stage)]
+        missing = self._missing(graph)
         is_sweep = self.run.is_sweep
-        waves = _waves(missing) if is_sweep else [[stage] for stage in missing]
-        for wave in waves:
-            for group in self._groups(wave, is_sweep):
-                try:
-                    self._submit(group, last=group.stages[-1] is graph[-1])
-                except SubmitLimit as limit:
-                    self._tell_limit(limit, missing)
-                    return 1
+        waves = _waves(graph, missing) if is_sweep else [[stage] for stage in missing]
+        try:
+            for wave in waves:
+                for group in self._groups(wave, is_sweep):
+                    self._submit_what_fits(group, graph[-1])
+        except SubmitLimit as limit:
+            self._tell_limit(limit, missing)
+            return 1
         self._tell(graph)
         return 0
+
+    def _missing(self, graph: list[Stage]) -> list[Stage]:
+        """The stages to be submitted. A job that waits for one of them waits for one that failed:
+        it is removed, since Slurm would do so only somewhat later.
+        """
+        missing: dict[int, Stage] = {}
+        doomed = []
+        for stage in graph:
+            if self._is_missing(stage):
+                missing[id(stage)] = stage
+                continue
+            job_id = self._jobs.get(id(stage))
+            in_vain = any(id(need) in missing for need in stage.after)
+            if job_id and in_vain and self._states[job_id].is_waiting:
+                doomed.append(self._jobs.pop(id(stage)))
+                missing[id(stage)] = stage
+        queue.cancel(reversed(doomed))
+        return list(missing.values())
 
     def _is_missing(self, stage: Stage) -> bool:
         """Whether a stage has to be submitted; notes the job of one that is in the queue."""
@@ -90,7 +119,8 @@ class ClusterLauncher:
             self._jobs[id(stage)] = job_id
             return False
         attempt = records.latest(stage.run, stage.name)
-        if attempt and attempt.get("scheduler") != "slurm" and records.is_alive(attempt):
+        outside = attempt is not None and attempt.get("scheduler") != "slurm"
+        if attempt and outside and records.is_alive(attempt) and not self.options.take_over:
             raise RunError(
                 f"{stage.name} of {stage.run.path} is running outside of Slurm (process "
                 f"{attempt['pid']} on {attempt['host']}); cancel it, or wait for it"
@@ -99,22 +129,23 @@ class ClusterLauncher:
 
     def _queued_job(self, stage: Stage) -> str | None:
         """The waiting or running job of a stage, whoever submitted it."""
-        record = submissions.latest(stage.run, stage.name)
+        record = self._seen[id(stage)]
         if record and "job_id" not in record and "refused" not in record:
             self._find_lost(stage, record)
         job_id = submissions.job_of(record, self._states)
         attempt = records.latest(stage.run, stage.name)
-        candidates = [job_id, attempt and "cause" not in attempt and attempt.get("job_id")]
-        for candidate in candidates:
-            state = self._states.get(candidate or "")
-            if state and state.is_live:
-                return state.job_id
+        state = self._states.get(job_id or "")
+        if state and state.is_live:
+            return state.job_id
+        state = self._states.get((attempt or {}).get("job_id") or "")
+        if attempt and state and (state.is_waiting or ("cause" not in attempt and state.is_live)):
+            return state.job_id
         return None
 
     def _find_lost(self, stage: Stage, record: dict[str, Any]) -> None:
         """A client died between submitting and writing the answer down: look for its job."""
         while not (job_id := submissions.job_of(record, self._states)):
-            if records.is_alive(record):
+            if submissions.is_under_way(record):
                 raise RunError(
                     f"{stage.name} of {stage.run.path} is being submitted by process "
                     f"{record['pid']} on {record['host']}"
@@ -123,7 +154,7 @@ class ClusterLauncher:
                 submissions.refused(stage.run, record, "never arrived")
                 return
             self.say(f"{stage.name}: an earlier submission got no answer; looking for its job")
-            time.sleep(5)
+            time.sleep(_LOOK_AGAIN_S)
             self._states = queue.jobs(patience_s=_PATIENCE_S, say=self.say)
         self.say(f"{stage.name}: found job {job_id}, submitted before")
         submissions.accepted(stage.run, record, chain.split_id(job_id)[0])
@@ -143,7 +174,9 @@ class ClusterLauncher:
             arrays.setdefault(key, []).append((needs[0][1] if needs else None, stage))
         largest = Cluster(queue.settings()).largest_array if arrays else 0
         groups = []
-        for key, members in arrays.items():
+        if not largest:  # this cluster takes no arrays
+            single = [_Group((stage,), (), chain.after(self._needs(stage))) for stage in wave]
+        for key, members in arrays.items() if largest else ():
             for chunk in chain.chunks(members, largest):
                 indices = tuple(place if i is None else i for place, (i, _) in enumerate(chunk))
                 dependency = chain.after_corresponding(key)
@@ -153,6 +186,16 @@ class ClusterLauncher:
     def _needs(self, stage: Stage) -> list[str]:
         return [self._jobs[id(need)] for need in stage.after if id(need) in self._jobs]
 
+    def _submit_what_fits(self, group: _Group, last: Stage) -> None:
+        """As much of an array as the cluster takes now. Raises SubmitLimit if that is not all."""
+        try:
+            self._submit(group, last=group.stages[-1] is last)
+        except SubmitLimit:
+            if len(group.stages) == 1:
+                raise
+            for half in group.halves():
+                self._submit_what_fits(half, last)
+
     def _submit(self, group: _Group, last: bool) -> None:
         first, token = group.stages[0], submissions.new_token()
         order = self._order(group, token, last)
@@ -161,19 +204,19 @@ class ClusterLauncher:
             "profile": {"name": self.options.profile.name, "hash": self.options.profile.hash},
             "dependency": group.dependency,
         }
-        indices = group.indices or (None,)
-        intents = [
-            submissions.intend(stage.run, stage.name, token, index, **facts)
-            for stage, index in zip(group.stages, indices, strict=True)
-        ]
+        intents = self._intend(group, token, facts)
         folder = self.run.logs.resolve() if group.indices else first.run.logs.resolve()
         try:
             executor = Executor(folder, order, self.say)
             number = executor.submit_all([stage.job for stage in group.stages])
         except SchedulerError as error:
-            if not isinstance(error, Unreachable):
-                for stage, intent in zip(group.stages, intents, strict=True):
-                    submissions.refused(stage.run, intent, str(error))
+            lost = isinstance(error, Unreachable)
+            for stage, intent in zip(group.stages, intents, strict=True):
+                end = submissions.unanswered if lost else submissions.refused
+                end(stage.run, intent, str(error))
+            if not lost:
+                for path in folder.glob(f"{token}*"):
+                    path.unlink(missing_ok=True)
             raise
         for stage, intent in zip(group.stages, intents, strict=True):
             self._jobs[id(stage)] = submissions.accepted(stage.run, intent, number)
@@ -181,6 +224,20 @@ class ClusterLauncher:
         count = f" ({len(group.stages)} tasks)" if group.indices else ""
         name = status.display_name(self.run if group.indices else first.run, self.runs)
         self.say(f"{name} {first.name}: job {number}{count}{'' if group.indices else waits}")
+
+    def _intend(self, group: _Group, token: str, facts: dict[str, Any]) -> list[dict[str, Any]]:
+        intents: list[dict[str, Any]] = []
+        try:
+            for stage, index in zip(group.stages, group.indices or (None,), strict=True):
+                seen = (self._seen[id(stage)] or {}).get("number", 0)
+                intent = submissions.intend(stage.run, stage.name, seen, token, index, **facts)
+                self._seen[id(stage)] = intent
+                intents.append(intent)
+        except RunError as error:
+            for stage, intent in zip(group.stages, intents, strict=False):
+                submissions.refused(stage.run, intent, str(error))
+            raise
+        return intents
 
     def _order(self, group: _Group, token: str, last: bool) -> Order:
         first, options = group.stages[0], self.options
@@ -224,9 +281,11 @@ class ClusterLauncher:
         self.say(f"{name}: {told}; {finished} of {len(graph)} stages finished")
 
 
-def _waves(missing: list[Stage]) -> list[list[Stage]]:
-    """The stages of a sweep by name, in the order in which the names come."""
-    waves: dict[str, list[Stage]] = {}
+def _waves(graph: list[Stage], missing: list[Stage]) -> list[list[Stage]]:
+    """The missing stages of a sweep by name, in the order of the whole graph: what waits for
+    another stage comes after it, even if some runs miss only what comes last.
+    """
+    waves: dict[str, list[Stage]] = {stage.name: [] for stage in graph}
     for stage in missing:
-        waves.setdefault(stage.name, []).append(stage)
-    return list(waves.values())
+        waves[stage.name].append(stage)
+    return [wave for wave in waves.values() if wave]

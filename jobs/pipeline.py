@@ -192,8 +192,9 @@ def _check_existing(
     if not run.exists and run.path.exists() and _strangers(run.path, members):
         raise RunError(f"{run.path} is not a run's folder; give another --name or --runs")
     if run.exists and set(run.members()) != set(members):
+        made_by = _described(run.settings()["recipe"], run.members())
         raise RunError(
-            f"{run.path} was made by {run.settings()['recipe']!r}, given was {recipe!r}; "
+            f"{run.path} was made by {made_by}, given was {_described(recipe, members)}; "
             "give another --name"
         )
     found = []
@@ -213,6 +214,12 @@ def _check_existing(
             f"{run.path} was made by another config; give its settings, or another --name:\n"
             + "\n".join(found)
         )
+
+
+def _described(recipe: str, members: Iterable[str]) -> str:
+    names = [name for name in members if name]
+    shown = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
+    return f"{recipe!r} ({shown})" if names else repr(recipe)
 
 
 def _strangers(path: Path, members: Iterable[str]) -> bool:

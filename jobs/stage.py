@@ -201,9 +201,10 @@ def _cause_of_stop(context: Context, reason: str) -> Cause:
     """What the request to stop meant. The scheduler is asked after the save, when time is short."""
     if context.run.cancel_file.exists():
         return Cause.CANCELLED
-    if context.place.scheduler == SLURM and reason in (Cause.TERMINATED, Cause.PREEMPTED):
+    place = context.place
+    if place.scheduler == SLURM and reason in (Cause.TERMINATED, Cause.PREEMPTED):
         try:
-            meant = queue.why_stopped(os.environ["SLURM_JOB_ID"], context.place.restarts)
+            meant = queue.why_stopped(str(place.job_id), place.restarts)
             return Cause(meant or reason)
         except SchedulerError as error:
             say(f"{UNASKED}: {error}")

@@ -41,6 +41,7 @@ class StageStatus:
         return asdict(self)
 
 
+_CLOCKS_S = 60.0  # the machines' clocks agree at least so well
 _ENDED_BADLY = ("failed", "cancelled", "stopped")
 _STATES = {
     Cause.FINISHED: "waiting",  # its completion record was taken back: to be done again
@@ -66,11 +67,13 @@ class Queue:
         self.max_age_s, self.patience_s, self.say = max_age_s, patience_s, say
         self._states: dict[str, JobState] | None = None
         self._asked: float | None = None
+        self.asked_at = 0.0  # UTC seconds
 
     def states(self) -> dict[str, JobState] | None:
         """By job id; None if the scheduler does not answer, which is then said once."""
         now = time.monotonic()
         if self._asked is None or now - self._asked > self.max_age_s:
+            self.asked_at = time.time()
             try:
                 self._states = queue.jobs(patience_s=self.patience_s, say=self.say)
             except SchedulerError as error:
@@ -142,7 +145,7 @@ def _stage_status(
     state, cause, error = _state(stage, known, done, job, answered)
     if state == "cancelled" and known.never_began:
         failed = [f"{need.stage} {need.state}" for need in needs if need.state in _ENDED_BADLY]
-        error = f"never began, since {', '.join(failed)}" if failed else "left the queue by itself"
+        error = f"never began, since {', '.join(failed)}" if failed else _how_it_left(known)
     job_id = job.job_id if job else _job_id(known)
     return StageStatus(
         run=listing.name,
@@ -159,6 +162,11 @@ def _stage_status(
         seconds=done["seconds"] if done else None,
         queue=f"{job.state} ({job.reason})" if job and job.is_waiting else None,
     )
+
+
+def _how_it_left(known: _Known) -> str:
+    left = known.submission and known.submission.get("left")
+    return f"never began; its job is {left or 'gone'}"
 
 
 def _job_id(known: _Known) -> str | None:
@@ -182,9 +190,12 @@ def _job(stage: Stage, known: _Known, queued: Queue) -> tuple[JobState | None, b
         live = found if found and found.is_live else None
     record = known.submission
     if live is None and record and record.get("job_id"):
-        left = states.get(record["job_id"])
-        with contextlib.suppress(OSError):  # somebody else's run may be looked at
-            submissions.left_queue(stage.run, record, left.state if left else "gone")
+        left, age = states.get(record["job_id"]), queued.asked_at - record["submitted"]
+        if left is None and age < 0:  # the answer is older than the job
+            return JobState(record["job_id"], "PENDING", "just submitted", record["token"]), True
+        if left or age > _CLOCKS_S:
+            with contextlib.suppress(OSError):  # somebody else's run may be looked at
+                submissions.left_queue(stage.run, record, left.state if left else "gone")
     return live, True
 
 

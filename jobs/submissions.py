@@ -16,6 +16,8 @@ from jobs.run import Run, RunError
 from slurm import queue
 from slurm.queue import JobState
 
+_LONGEST_S = 1200.0  # a client waits less for an answer (see `slurm.queue.submit`)
+
 
 def latest(run: Run, stage: str) -> dict[str, Any] | None:
     """The record of a stage's newest submission."""
@@ -27,21 +29,18 @@ def _newest(run: Run, stage: str) -> int:
     return records.newest(run.submissions).get(stage, 0)
 
 
-def intend(run: Run, stage: str, token: str, index: int | None, **facts: Any) -> dict[str, Any]:
+def intend(
+    run: Run, stage: str, seen: int, token: str, index: int | None, **facts: Any
+) -> dict[str, Any]:
     """Record that a stage is about to be submitted; `index` is its place in an array.
 
-    Raises RunError if another client is at it.
+    `seen` is the number of the newest submission that the caller knows of, 0 for none. Raises
+    RunError if there has been another one since: of two clients at it, one goes on.
     """
-    newest = latest(run, stage)
-    if newest and "job_id" not in newest and records.is_alive(newest) and newest["token"] != token:
-        raise RunError(
-            f"{stage} of {run.path} is being submitted by process {newest['pid']} on "
-            f"{newest['host']}"
-        )
     process = psutil.Process()
     record = {
         "stage": stage,
-        "number": _newest(run, stage) + 1,
+        "number": seen + 1,
         "token": token,
         "index": index,
         "intended": time.time(),  # UTC seconds
@@ -52,11 +51,22 @@ def intend(run: Run, stage: str, token: str, index: int | None, **facts: Any) ->
         **facts,
     }
     try:
-        path = run.submission_file(stage, record["number"])
-        files.create_bytes(path, files.to_json(record))
+        files.create_bytes(run.submission_file(stage, seen + 1), files.to_json(record))
     except FileExistsError:
-        raise RunError(f"{stage} of {run.path} is being submitted by another client") from None
+        raise RunError(
+            f"{stage} of {run.path} has just been submitted by somebody else; look at its status"
+        ) from None
     return record
+
+
+def is_under_way(record: dict[str, Any]) -> bool:
+    """Whether the client that wrote the intent may still get an answer.
+
+    One on a machine that cannot be asked is given as long as a submission can take.
+    """
+    if not {"job_id", "refused", "unanswered"}.isdisjoint(record):
+        return False
+    return records.is_alive(record) and time.time() - record["intended"] < _LONGEST_S
 
 
 def accepted(run: Run, record: dict[str, Any], number: str) -> str:
@@ -69,6 +79,11 @@ def accepted(run: Run, record: dict[str, Any], number: str) -> str:
 def refused(run: Run, record: dict[str, Any], why: str) -> None:
     """Record that there is no such job."""
     _update(run, record, refused=why)
+
+
+def unanswered(run: Run, record: dict[str, Any], why: str) -> None:
+    """Record that the client has given up without knowing whether there is such a job."""
+    _update(run, record, unanswered=why)
 
 
 def left_queue(run: Run, record: dict[str, Any], state: str) -> None:

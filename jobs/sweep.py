@@ -13,6 +13,7 @@ from gan.config import ConfigError, RunConfig, flatten
 _RANGE = re.compile(r"(-?\d+)\.\.(-?\d+)")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _MOST = 100_000
+_LONGEST = 200  # a folder's name; file systems take 255 bytes
 
 
 @dataclass(frozen=True)
@@ -33,13 +34,21 @@ def sweep(base: RunConfig, specifications: Sequence[str]) -> Sweep:
     setting, a value of the wrong kind, or two combinations that are the same.
     """
     axes = [_axis(specification, base) for specification in specifications]
+    settings = [name for name, _ in axes]
+    if repeated := [name for name in settings if settings.count(name) > 1]:
+        raise ConfigError(f"sweep has {repeated[0]} twice; allowed: each setting once")
     runs: dict[str, RunConfig] = {}
+    names: dict[RunConfig, str] = {}
     for values in itertools.product(*(values for _, values in axes)):
         point = list(zip((name for name, _ in axes), values, strict=True))
         name = "_".join(f"{key}-{_UNSAFE.sub('-', value)}" for key, value in point)
-        if name in runs:
-            raise ConfigError(f"sweep has {name} twice; allowed: each combination once")
-        runs[name] = _apply(base, point)
+        config = _apply(base, point)
+        if name in runs or config in names:
+            twice = names.get(config, name)
+            raise ConfigError(f"sweep has {twice} twice; allowed: each combination once")
+        if len(name) > _LONGEST:
+            raise ConfigError(f"sweep has {name}; allowed: names of up to {_LONGEST} letters")
+        runs[name], names[config] = config, name
     return Sweep(runs)
 
 

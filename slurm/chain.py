@@ -30,7 +30,13 @@ def chunks(items: Sequence[Item], largest: int) -> list[Sequence[Item]]:
 
 
 def indices(numbers: Sequence[int]) -> str:
-    """For sbatch --array: 0-9, or 1,4,7."""
-    if list(numbers) == list(range(numbers[0], numbers[0] + len(numbers))) and len(numbers) > 1:
-        return f"{numbers[0]}-{numbers[-1]}"
-    return ",".join(map(str, numbers))
+    """For sbatch --array: 0-9, or 1,4-7. A run of numbers is written as its ends: sbatch reads
+    no line of any length.
+    """
+    runs: list[tuple[int, int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][1] + 1:
+            runs[-1] = (runs[-1][0], number)
+        else:
+            runs.append((number, number))
+    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)

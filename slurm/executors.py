@@ -5,7 +5,6 @@ and asks for the job to be queued again (see `scripts/attempt.sh`). The pickle o
 the submission's token, so a client that dies right after sbatch leaves a job that works.
 """
 
-import re
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -18,7 +17,7 @@ from submitit.core.utils import DelayedSubmission
 
 from slurm import chain, queue
 from slurm.errors import SchedulerError
-from slurm.resources import Profile, Resources
+from slurm.resources import Profile, Resources, is_plain
 
 SCRIPTS = Path(__file__).parent / "scripts"
 _SIGNAL_S, _SIGNAL_LEAST_MIN = 120, 10  # a shorter job could get the signal at its start
@@ -50,8 +49,15 @@ class Executor(submitit.SlurmExecutor):  # type: ignore[misc]
         super().__init__(folder)
         self.order, self.say = order, say
 
+    @classmethod
+    def affinity(cls) -> int:
+        return 2  # submitit asks for srun, which a machine that only submits may lack
+
     def submit_all(self, functions: Sequence[Callable[[], Any]]) -> str:
         """Submit one job, or one array with a task for each function; returns its number."""
+        tasks = len(self.order.indices) or 1
+        if len(functions) != tasks:
+            raise ValueError(f"functions are {len(functions)}; allowed: {tasks}, one for each task")
         with self.batch():
             submitted = [self.submit(function) for function in functions]
         return str(submitted[0].job_id).partition("_")[0]
@@ -60,12 +66,13 @@ class Executor(submitit.SlurmExecutor):  # type: ignore[misc]
         self, delayed_submissions: list[DelayedSubmission]
     ) -> list[submitit.SlurmJob[Any]]:
         folder, order = check_folder(Path(self.folder)), self.order
+        content = script(order, folder)  # refused before anything is written
         folder.mkdir(parents=True, exist_ok=True)
         indices = order.indices or (0,)
         for index, delayed in zip(indices, delayed_submissions, strict=True):
             delayed.dump(folder / f"{order.token}_{index}.pkl")
         path = folder / f"{order.token}.sh"
-        path.write_text(script(order, folder))
+        path.write_text(content, "utf-8")
         number = queue.submit(path, order.token, self.say)
         ids = [f"{number}_{index}" for index in order.indices] or [number]
         ranks = list(range(order.resources.ranks))
@@ -87,8 +94,9 @@ def script(order: Order, folder: Path) -> str:
         f"ganymede_logs={shlex.quote(str(folder))}",
         "",
         (SCRIPTS / "attempt.sh").read_text(),
+        f'ganymede_pickle="$ganymede_logs/{order.token}{index}.pkl"',
         *(f"ganymede_setup {shlex.quote(line)}" for line in order.profile.setup),
-        f'ganymede_attempt "$ganymede_logs/{order.token}{index}.pkl"',
+        'ganymede_attempt "$ganymede_pickle"',
         "exit $?",
     ]
     return "\n".join(lines) + "\n"
@@ -154,8 +162,13 @@ def _time(minutes: float | None) -> str | None:
 
 
 def _quoted(value: Any) -> str:
-    """For a #SBATCH line, which sbatch, not a shell, splits: in double quotes, with backslashes."""
+    """For a #SBATCH line, which sbatch, not a shell, splits: in double quotes, with backslashes.
+
+    Raises SchedulerError for what such a line cannot hold.
+    """
     text = str(value)
+    if not is_plain(text):
+        raise SchedulerError(f"a job's option is {text!r}; allowed: no control characters")
     if text.replace("-", "").replace("_", "").isalnum() and text.isascii():
         return text
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
@@ -163,7 +176,7 @@ def _quoted(value: Any) -> str:
 
 def check_folder(folder: Path) -> Path:
     """`folder` itself, if sbatch, srun and submitit read it as it stands. Raises SchedulerError."""
-    if re.search(r"[\x00-\x1f\x7f\\%]", str(folder)):
+    if not is_plain(str(folder)) or set("\\%") & set(str(folder)):
         raise SchedulerError(
             f"folder is {str(folder)!r}; allowed for Slurm: no control characters, no backslash, "
             "no percent sign (they stand for job numbers there)"

@@ -30,15 +30,27 @@ _NO_ANSWER = re.compile(
     "zero bytes were transmitted|communication (connection )?failure|controller (not|is) ",
     re.IGNORECASE,
 )
+# sbatch names the limit, as QOSMaxSubmitJobPerUserLimit, before a sentence that fits all kinds;
+# only one on the number of jobs passes by itself.
+_NAMED_LIMIT = re.compile(r"\b(?:QOS|Assoc)\w+|\b\w*Max[A-Z]\w+")
+_LIMIT_ON_JOBS = re.compile("(Max|Grp)(Submit|Job)")
 _LIMIT = re.compile(
-    r"\b\w*Max(Submit|Job)\w*|submit limit|temporarily unable to accept|"
-    "violates accounting/QOS policy",
-    re.IGNORECASE,
+    "submit limit|temporarily unable to accept|violates accounting/QOS policy", re.IGNORECASE
 )
 # A job submitted from inside another one must not inherit that one's place in it.
 _INHERITED = re.compile("SLURM_|SLURMD_|SRUN_|PMI|GANYMEDE_|SUBMITIT_")
 _OWN_SETTINGS = {"SLURM_CONF", "SLURM_CLUSTERS"}
+_CONFIGURATIONS = (Path("/etc/slurm/slurm.conf"), Path("/run/slurm/conf/slurm.conf"))
 _TIMES = {"SLURM_TIME_FORMAT": "%s"}  # all times in UTC seconds
+# sbatch's variables go before the lines of a script. These would change what every job needs ...
+_NEVER = {"SBATCH_NO_REQUEUE", "SBATCH_WAIT", "SBATCH_ARRAY_INX"}
+# ... and the others, of an option that the script gives, are not named after it in these cases.
+_VARIABLES = {
+    "time": ("TIMELIMIT",),
+    "mem": ("MEM_PER_NODE", "MEM_PER_CPU", "MEM_PER_GPU"),
+    "gpus-per-node": ("GPUS_PER_NODE", "GPUS", "GRES"),
+    "gres": ("GRES", "GPUS", "GPUS_PER_NODE"),
+}
 
 
 @dataclass(frozen=True)
@@ -69,7 +81,7 @@ def call(*command: str, patience_s: float = 0.0, say: Callable[[str], None] = pr
     end, told = time.monotonic() + patience_s, False
     while True:
         try:
-            return _call_once(command)
+            return _call_once(command, clean_environment() | _TIMES)
         except Unreachable as error:
             if time.monotonic() > end:
                 raise
@@ -79,21 +91,24 @@ def call(*command: str, patience_s: float = 0.0, say: Callable[[str], None] = pr
             time.sleep(min(_LOOK_AGAIN_S, max(end - time.monotonic(), 0.1)))
 
 
-def _call_once(command: Sequence[str]) -> str:
+def _call_once(command: Sequence[str], environment: dict[str, str]) -> str:
     try:
         done = subprocess.run(
             command,
             capture_output=True,
             text=True,
             errors="replace",
-            env=clean_environment() | _TIMES,
+            env=environment,
             timeout=_CALL_S,
             check=False,
         )
     except (FileNotFoundError, PermissionError):  # the latter: a folder of PATH is not for us
         raise SchedulerError(f"{command[0]} is not on this machine's PATH: no Slurm here") from None
-    except subprocess.TimeoutExpired:
-        raise Unreachable(f"{command[0]} did not answer within {_CALL_S:.0f} s") from None
+    except subprocess.TimeoutExpired as expired:
+        told = " ".join((expired.stderr or b"").decode(errors="replace").split())
+        raise Unreachable(
+            f"{command[0]} did not answer within {_CALL_S:.0f} s" + (f" ({told})" if told else "")
+        ) from None
     if done.returncode == 0:
         return done.stdout
     told = " ".join(done.stderr.split()) or f"exit status {done.returncode}"
@@ -109,8 +124,7 @@ def clean_environment() -> dict[str, str]:
 
 def is_here() -> bool:
     """Whether this machine submits to a Slurm cluster: sbatch, and a configuration for it."""
-    configured = os.environ.get("SLURM_CONF") or Path("/etc/slurm/slurm.conf").exists()
-    configured = configured or Path("/run/slurm/conf/slurm.conf").exists()
+    configured = os.environ.get("SLURM_CONF") or any(path.exists() for path in _CONFIGURATIONS)
     return bool(configured) and shutil.which("sbatch") is not None
 
 
@@ -142,25 +156,53 @@ def submit(script: Path, token: str, say: Callable[[str], None] = print) -> str:
     """Submit a script whose comment holds `token`, once; returns the job's number.
 
     If the answer is lost, the job is looked for by its token, and only a job that is not there is
-    submitted again. Raises SubmitLimit, Unreachable if the controller stays silent, or
-    SchedulerError.
+    submitted again. Raises SubmitLimit, Unreachable if there is still no answer after some minutes,
+    or SchedulerError.
     """
     end = time.monotonic() + _PATIENCE_S
+    environment = _submission_environment(script)
     while True:
         try:
-            output = _call_once(["sbatch", "--parsable", str(script)])
-            return output.strip().partition(";")[0]
+            return _number(_call_once(["sbatch", "--parsable", str(script)], environment))
         except Unreachable as error:
             say(f"no answer to a submission: {error}; looking whether it arrived")
             found = _look_for(token, end, say)
             if found:
                 say(f"it had arrived: job {found}")
                 return found
+            if _is_limit(str(error)):
+                raise SubmitLimit(str(error)) from None
+            if time.monotonic() > end:
+                raise
             say("it had not arrived; submitting again")
         except SchedulerError as error:
-            if _LIMIT.search(str(error)):
+            if _is_limit(str(error)):
                 raise SubmitLimit(str(error)) from None
             raise
+
+
+def _submission_environment(script: Path) -> dict[str, str]:
+    """Without sbatch's own variables where they would overrule the script."""
+    options = re.findall(r"^#SBATCH --([a-z-]+)", script.read_text("utf-8"), re.MULTILINE)
+    names = [_VARIABLES.get(o, (o.replace("-", "_").upper(),)) for o in options]
+    overruling = _NEVER | {f"SBATCH_{name}" for group in names for name in group}
+    return {k: v for k, v in clean_environment().items() if k not in overruling}
+
+
+def _number(answer: str) -> str:
+    """The job's number; sbatch may add its cluster's name, and a site lines of its own."""
+    found = re.findall(r"^(\d+)(?:;.*)?$", answer.strip(), re.MULTILINE)
+    if not found:
+        raise Unreachable(f"sbatch answered {answer.strip()!r}, which holds no job's number")
+    return str(found[-1])
+
+
+def _is_limit(told: str) -> bool:
+    """Whether a refusal means that only the number of jobs is too large for now."""
+    named = _NAMED_LIMIT.findall(told)
+    if named:
+        return any(_LIMIT_ON_JOBS.search(name) for name in named)
+    return bool(_LIMIT.search(told))
 
 
 def _look_for(token: str, end: float, say: Callable[[str], None]) -> str | None:
@@ -175,20 +217,20 @@ def _look_for(token: str, end: float, say: Callable[[str], None]) -> str | None:
 
 
 def cancel(job_ids: Iterable[str]) -> None:
-    """Have jobs removed; those that run get SIGTERM first. Gone already is no error."""
-    wanted = sorted(set(job_ids))
+    """Have jobs removed, in this order; those that run get SIGTERM first. Gone is no error."""
+    wanted = list(dict.fromkeys(job_ids))
     if wanted:
         call("scancel", "--quiet", *wanted, patience_s=60)
 
 
 def is_live(job_id: str) -> bool:
-    """Whether Slurm has the job waiting or running. Raises Unreachable."""
+    """Whether Slurm has the job waiting or running. Raises SchedulerError if it cannot be asked."""
     try:
         output = call("squeue", "--noheader", f"--jobs={job_id}", "--states=all", "--format=%T")
-    except Unreachable:
+    except SchedulerError as error:
+        if "invalid job id" in str(error).lower():  # forgotten: it ended some time ago
+            return False
         raise
-    except SchedulerError:  # it does not know the number any more
-        return False
     return any(state in _LIVE for state in output.split())
 
 
@@ -210,11 +252,11 @@ def settings() -> dict[str, str]:
     return {name.strip(): value.strip() for name, value in pairs}
 
 
-def why_stopped(job_id: str, restarts: int) -> str | None:
+def why_stopped(job_id: str, restarts: int, signalled: bool = True) -> str | None:
     """What a signal to stop meant, while the job that got it still lives; None: nothing special.
 
     "preempted", "time limit", "node lost" or "cancelled". `restarts` is how often this attempt of
-    the job had been started again.
+    the job had been started again. Without a signal, that the limit is near explains nothing.
     """
     job = show(job_id)
     if int(job.get("Restarts", 0)) > restarts:
@@ -222,7 +264,7 @@ def why_stopped(job_id: str, restarts: int) -> str | None:
     if job["JobState"] in ("RUNNING", "SUSPENDED"):
         if job.get("PreemptTime", "None") not in ("None", "Unknown", "N/A"):
             return "preempted"
-        return "time limit" if _ends_soon(job) else None
+        return "time limit" if signalled and _ends_soon(job) else None
     if job.get("Reason") == "TimeLimit" or job["JobState"] == "TIMEOUT":
         return "time limit"
     if job["JobState"] == "NODE_FAIL" or _a_node_is_down():

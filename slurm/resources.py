@@ -6,7 +6,7 @@ import os
 import re
 import stat
 import tomllib
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -18,7 +18,8 @@ Section = TypeVar("Section")
 FILE = "clusters.toml"
 DEFAULT_MINUTES = 60.0
 DEFAULT_RETRIES = 2
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_UNCARRIED = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+STAGES = ("train", "sample", "evaluate", "visualize", "report")
 _TRAINING = "train"
 _OURS = ("comment", "dependency", "array", "output", "job-name", "wrap", "no-requeue")
 _WITHOUT_GPU = ("report",)
@@ -90,8 +91,16 @@ def _check_value(name: str, value: Any) -> None:
     if name == "gpus_per_node" and value is not None and value < 0:
         raise SchedulerError(f"{name} is {value}; allowed: 0 or more")
     for text in (value,) if isinstance(value, str) else value if isinstance(value, tuple) else ():
-        if not text or _CONTROL.search(text):
+        if not text or not is_plain(text):
             raise SchedulerError(f"{name} is {text!r}; allowed: text without control characters")
+
+
+def is_plain(text: str) -> bool:
+    """Whether a batch script carries the text unaltered: no control characters, and UTF-8.
+
+    (What is not UTF-8 on the command line or in a path reaches Python as lone surrogates.)
+    """
+    return not _UNCARRIED.search(text)
 
 
 @dataclass(frozen=True)
@@ -101,7 +110,7 @@ class Profile:
     name: str = ""
     resources: Resources = field(default_factory=Resources)
     stages: dict[str, Resources] = field(default_factory=dict)
-    """what a stage books instead, by its name: train, sample, evaluate, visualize, report"""
+    """what a stage books instead, by its name: one of STAGES"""
     setup: tuple[str, ...] = ()
     """shell lines before the job: modules, conda; one that fails, fails the job"""
     prefix: tuple[str, ...] = ()
@@ -124,6 +133,9 @@ class Profile:
             raise SchedulerError(f"interface is {self.interface!r}; allowed: a name as ib0")
         if self.retries < 0:
             raise SchedulerError(f"retries is {self.retries}; allowed: 0 or more")
+        for stage in self.stages:
+            if stage not in STAGES:
+                raise SchedulerError(f"stages has {stage!r}; allowed: {', '.join(STAGES)}")
 
     @property
     def hash(self) -> str:
@@ -185,36 +197,36 @@ def _read(file: Path) -> dict[str, Any]:
 def _profile(name: str, table: Any, file: Path) -> Profile:
     """Keys of Resources stand in the table itself, beside those of Profile."""
     where = f"[{name}] in {file}"
+    booked = {item.name for item in fields(Resources)}
+    own = {item.name for item in fields(Profile)} - {"name", "resources"}
+    _check_keys(table, booked | own, where)
+    stages = table.get("stages", {})
+    _check_keys(stages, set(STAGES), f"{where}, stages")
+    for stage, section in stages.items():
+        _check_keys(section, booked, f"{where}, stages.{stage}")
+    settings = {key: value for key, value in table.items() if key in own - {"stages"}}
+    return replace(
+        _convert(settings, Profile, where),
+        name=name,
+        resources=_convert({k: v for k, v in table.items() if k in booked}, Resources, where),
+        stages={
+            stage: _convert(section, Resources, f"{where}, stages.{stage}")
+            for stage, section in stages.items()
+        },
+    )
+
+
+def _check_keys(table: Any, allowed: set[str], where: str) -> None:
+    told = ", ".join(sorted(allowed))
     if not isinstance(table, dict):
-        raise SchedulerError(f"{where}; allowed: a table of settings")
-    resource_names = {item.name for item in fields(Resources)}
-    own = {key: value for key, value in table.items() if key not in resource_names}
-    stages = own.pop("stages", {})
-    if not isinstance(stages, dict):
-        raise SchedulerError(f"{where}: stages is {stages!r}; allowed: a table for each stage")
-    try:
-        profile = _convert(own | {"name": name}, Profile, {"resources", "stages"}, where)
-        resources = {key: value for key, value in table.items() if key in resource_names}
-        return Profile(
-            **{item.name: getattr(profile, item.name) for item in fields(Profile)}
-            | {
-                "resources": _convert(resources, Resources, set(), where),
-                "stages": {
-                    stage: _convert(value, Resources, set(), f"{where}, stage {stage}")
-                    for stage, value in stages.items()
-                },
-            }
-        )
-    except SchedulerError as error:
-        raise SchedulerError(str(error) if where in str(error) else f"{where}: {error}") from None
+        raise SchedulerError(f"{where} is {table!r}; allowed: a table of {told}")
+    for key in table:
+        if key not in allowed:
+            raise SchedulerError(f"{where} has {key!r}; allowed: {told}")
 
 
-def _convert(table: Any, kind: type[Section], reserved: set[str], where: str) -> Section:
-    allowed = {item.name for item in fields(kind)} - reserved  # type: ignore[arg-type]
-    unknown = sorted(set(table) - allowed) if isinstance(table, dict) else [repr(table)]
-    if unknown:
-        raise SchedulerError(f"{where}: {unknown[0]}; allowed: {', '.join(sorted(allowed))}")
+def _convert(table: dict[str, Any], kind: type[Section], where: str) -> Section:
     try:
         return msgspec.convert(table, kind)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, SchedulerError) as error:
         raise SchedulerError(f"{where}: {error}") from None

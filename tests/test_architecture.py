@@ -71,10 +71,11 @@ def test_answers_without_torch(arguments: list[str], tmp_path: Path) -> None:
 
 def test_submission_does_not_load_torch(tmp_path: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from jobs import pipeline, local;"
+        "import sys; from pathlib import Path; from jobs import pipeline, local, records;"
         "run = pipeline.prepare('demo', pipeline.demo(), Path('runs/demo'), 2);"
         "graph = pipeline.stages(run); launcher = local.LocalLauncher(run, Path('runs'));"
-        "job = launcher._submit(graph[0]); job.cancel(); assert 'torch' not in sys.modules"
+        "records.complete(graph[0].run, 'train', [], {});"  # so that the job has nothing to do
+        "launcher._submit(graph[0]); assert 'torch' not in sys.modules"
     )
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)

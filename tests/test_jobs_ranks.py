@@ -214,7 +214,7 @@ def test_failure_of_another_rank_is_recorded_after_the_first_was_killed(tmp_path
     attempt = Attempt.begin(Run(tmp_path), "train", **PLACES[0].facts)
     attempt.note(1, Cause.KILLED, "another rank does not answer", "")
     attempt.note(2, Cause.OUT_OF_MEMORY, "CUDA out of memory", "the traceback")
-    with environment(GANYMEDE_RETRIES="0"):
+    with environment(GANYMEDE_RETRIES="0", SLURM_JOB_ID="7"):
         assert closing.close(Failing(tmp_path), status=137, error="", place=PLACES[0]) == "failed"
     record = records.latest(Run(tmp_path), "train")
     assert (record["cause"], record["traceback"]) == ("out of memory", "the traceback")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from fake_slurm import install
 
 from checkpoints import CheckpointError
 from jobs import records
@@ -115,3 +116,26 @@ def test_job_is_a_small_pickle_that_holds_a_path(tmp_path: Path) -> None:
     content = pickle.dumps(Train(tmp_path))
     assert len(content) < 300 + len(os.fspath(tmp_path))
     assert pickle.loads(content) == Train(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("shown", "cause"),
+    [({"PreemptTime": 1700000000}, "preempted"), ({"PreemptTime": "None"}, "terminated")],
+)
+def test_a_task_of_an_array_is_asked_about_by_its_index(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shown: dict[str, object], cause: str
+) -> None:
+    """The last task of an array has the array's own number, which means all of them."""
+    slurm = install(tmp_path, monkeypatch)
+    slurm.set_job("7_3", "RUNNING", **shown)
+    facts = {"JOB_ID": "7", "ARRAY_JOB_ID": "7", "ARRAY_TASK_ID": "3"}
+    for name, value in facts.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    monkeypatch.setenv("SUBMITIT_EXECUTOR", "slurm")
+    monkeypatch.setenv("GANYMEDE_SCHEDULER", "slurm")
+    with pytest.raises(SystemExit) as left:
+        Job(tmp_path / "run", Stopped("terminated"))()
+    assert left.value.code == 85
+    record = records.latest(Run(tmp_path / "run"), "work")
+    assert (record["cause"], record["job_id"]) == (cause, "7_3")
+    assert slurm.calls("scontrol") == [["--oneliner", "show", "job", "7_3"]]

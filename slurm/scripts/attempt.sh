@@ -4,9 +4,13 @@
 # Expects:  ganymede_python   array: the command that starts Python, prefix (container) included
 #           ganymede_srun     array: options for srun
 #           ganymede_logs     folder of submitit's files: pickles and logs
+#           ganymede_pickle   the job's pickle, if there are set-up lines
 
 ganymede_step=0     # number of the job's next step
 ganymede_requeue=85 # exit status of a job that saved and wants to go on
+# Of an array, the task: the last one has the array's own number, by which scontrol means them all.
+ganymede_job=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}
+ganymede_job=${ganymede_job:-$SLURM_JOB_ID}
 
 # bash must outlive these to see srun's status; commands that it starts do get them.
 trap ganymede_told=1 TERM
@@ -16,13 +20,32 @@ ganymede_say() { printf '%s %s\n' "$(date +%H:%M:%S)" "$*"; }
 
 # The time limit in UTC seconds, as the scheduler has it now; empty if it does not say.
 ganymede_end() {
-    SLURM_TIME_FORMAT=%s scontrol --oneliner show job "$SLURM_JOB_ID" 2>/dev/null |
+    SLURM_TIME_FORMAT=%s scontrol --oneliner show job "$ganymede_job" 2>/dev/null |
         sed -n 's/.* EndTime=\([0-9]*\) .*/\1/p'
 }
 
-# A set-up line from the profile; one that fails is named, and the job with it.
+# A set-up line from the profile; the first that fails is named, and fails the job. It sees no
+# arguments, which conda's activate would take for its own, and leaves no `set -e` behind.
 ganymede_setup() {
-    eval "$1" || ganymede_setup_failed="set-up line failed with status $?: $1"
+    [ -z "${ganymede_setup_failed:-}" ] || return 0
+    ganymede_line=$1
+    set --
+    trap 'ganymede_left_in_setup $?' EXIT
+    eval "$ganymede_line" ||
+        ganymede_setup_failed="set-up line failed with status $?: $ganymede_line"
+    set +eu
+    case $(trap -p EXIT) in
+    *ganymede_left_in_setup*) trap - EXIT ;;
+    esac
+}
+
+# A set-up line said `exit`: this too is recorded as the job's end.
+ganymede_left_in_setup() {
+    trap - EXIT
+    set +eu
+    ganymede_setup_failed="set-up line left with status $1: $ganymede_line"
+    ganymede_attempt "$ganymede_pickle"
+    exit $?
 }
 
 # Whether Slurm has cancelled the job to make room (PreemptMode=CANCEL, GraceTime=0): it looks like
@@ -39,7 +62,7 @@ ganymede_made_room() {
 ganymede_ask_requeue() {
     local tries=0 state
     while [ $tries -lt 30 ]; do
-        state=$(SLURM_TIME_FORMAT=%s scontrol --oneliner show job "$SLURM_JOB_ID" 2>/dev/null)
+        state=$(SLURM_TIME_FORMAT=%s scontrol --oneliner show job "$ganymede_job" 2>/dev/null)
         case $state in
         *JobState=COMPLETING*Reason=TimeLimit*) ;;
         *JobState=COMPLETING*)
@@ -50,8 +73,8 @@ ganymede_ask_requeue() {
             ;;
         esac
         ganymede_told=
-        if [ -n "$state" ] && scontrol requeue "$SLURM_JOB_ID"; then
-            ganymede_say "queued again as job $SLURM_JOB_ID"
+        if [ -n "$state" ] && scontrol requeue "$ganymede_job"; then
+            ganymede_say "queued again as job $ganymede_job"
             # Until Slurm ends this script: an end of its own would be taken for the job's.
             for _ in {1..60}; do
                 [ -n "$ganymede_told" ] || sleep 1
@@ -66,16 +89,16 @@ ganymede_ask_requeue() {
 
 # One attempt of the stage whose pickle is given. Returns 0 only if the stage is complete.
 ganymede_attempt() {
-    local pickle=$1 job=$SLURM_JOB_ID status=1 wish
-    if [ -n "${SLURM_ARRAY_JOB_ID:-}" ]; then
-        job=${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID
-    fi
+    local pickle=$1 job=$ganymede_job status=1 wish
     export SUBMITIT_EXECUTOR=slurm GANYMEDE_SCHEDULER=slurm
     GANYMEDE_BEGIN=$(date +%s.%N)
     GANYMEDE_END=$(ganymede_end)
     export GANYMEDE_BEGIN GANYMEDE_END GANYMEDE_LOGS=$ganymede_logs
     if [ -z "${ganymede_setup_failed:-}" ]; then
         ln -sfn "$pickle" "$ganymede_logs/${job}_submitted.pkl"
+        # How long the log is already: what comes after it is of this start.
+        GANYMEDE_LOG_SIZE=$(stat --format=%s "$ganymede_logs/${job}_0_log.out" 2>/dev/null)
+        export GANYMEDE_LOG_SIZE
         srun --unbuffered --kill-on-bad-exit=1 --export=ALL --open-mode=append \
             --output="$ganymede_logs/${job}_%t_log.out" "${ganymede_srun[@]}" \
             "${ganymede_python[@]}" -u -m submitit.core._submit "$ganymede_logs"
