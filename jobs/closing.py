@@ -15,7 +15,7 @@ from submitit.core.utils import DelayedSubmission
 
 from jobs import liveness, ranks, records
 from jobs.ranks import Place
-from jobs.records import Attempt, Cause
+from jobs.records import GOES_ON, TRIED_AGAIN, Attempt, Cause
 from jobs.run import Run, RunError
 from jobs.stage import EXIT_STATUS, StageJob
 from slurm import queue
@@ -23,10 +23,6 @@ from slurm.errors import SchedulerError
 from slurm.resources import DEFAULT_RETRIES
 
 RETRIES = "GANYMEDE_RETRIES"
-_GOES_ON = (
-    Cause.PREEMPTED, Cause.TIME_LIMIT, Cause.NODE_LOST, Cause.TERMINATED, Cause.INTERRUPTED
-)  # fmt: skip
-_TRIED_AGAIN = (Cause.CRASHED, Cause.KILLED, Cause.OUT_OF_MEMORY)
 _LOGS = "GANYMEDE_LOGS"
 _LOG_END_BYTES = 20_000
 _OOM = re.compile("oom.kill|out of memory", re.IGNORECASE)  # slurmstepd, srun
@@ -46,7 +42,9 @@ def close(job: StageJob, status: int, error: str, place: Place) -> str:
         attempt = Attempt(run, job.stage, record["number"])
         attempt.end(**_end(attempt, status, error, place))
         record = records.read(run.attempt_file(job.stage, record["number"]))
-    return decide(run, job, record)
+    wish = decide(run, job, record)
+    Attempt(run, job.stage, record["number"]).update(next=wish)
+    return wish
 
 
 def _begin(job: StageJob, run: Run, place: Place) -> dict[str, Any]:
@@ -95,9 +93,9 @@ def _end_of_log() -> str:
 def decide(run: Run, job: StageJob, record: dict[str, Any]) -> str:
     """Preemptions and time limits go on for ever; failures stop after a few without progress."""
     cause = Cause(record["cause"])
-    if cause in _GOES_ON:
+    if cause in GOES_ON:
         return "requeue"
-    if cause not in _TRIED_AGAIN:
+    if cause not in TRIED_AGAIN:
         return "failed"
     allowed = int(os.environ.get(RETRIES, DEFAULT_RETRIES))
     failures = failures_without_progress(run, job, record["job_id"])
@@ -113,7 +111,7 @@ def failures_without_progress(run: Run, job: StageJob, job_id: str | None) -> in
         record = records.read(run.attempt_file(job.stage, number))
         if record.get("job_id") != job_id or record.get("from_step", 0) < saved:
             break
-        count += record.get("cause") in _TRIED_AGAIN
+        count += record.get("cause") in TRIED_AGAIN
     return count
 
 

@@ -76,6 +76,7 @@ class ClusterLauncher:
         # In this order: what another client submits in between is noticed when ours is recorded.
         self._seen = {id(stage): submissions.latest(stage.run, stage.name) for stage in graph}
         self._states = queue.jobs(patience_s=_PATIENCE_S, say=self.say)
+        self._wait_for_ends(graph)
         for run in {stage.run.path: stage.run for stage in graph}.values():
             run.cancel_file.unlink(missing_ok=True)
         withdraw_damaged(graph, self.say)
@@ -91,6 +92,19 @@ class ClusterLauncher:
             return 1
         self._tell(graph)
         return 0
+
+    def _wait_for_ends(self, graph: list[Stage]) -> None:
+        """A job that is just ending may come back, or be gone: wait until it is one of the two."""
+        attempts = (records.latest(stage.run, stage.name) or {} for stage in graph)
+        known = {attempt.get("job_id") for attempt in attempts}
+        known |= {(seen or {}).get("job_id") for seen in self._seen.values()}
+        end = time.monotonic() + _PATIENCE_S
+        while ending := [s for s in self._states.values() if s.is_ending and s.job_id in known]:
+            if time.monotonic() > end:
+                raise RunError(f"job {ending[0].job_id} does not end; try again later")
+            self.say(f"job {ending[0].job_id} is ending; waiting for it")
+            time.sleep(_LOOK_AGAIN_S)
+            self._states = queue.jobs(patience_s=_PATIENCE_S, say=self.say)
 
     def _missing(self, graph: list[Stage]) -> list[Stage]:
         """The stages to be submitted. A job that waits for one of them waits for one that failed:

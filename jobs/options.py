@@ -40,7 +40,7 @@ class Launch(Place):
     """table of clusters.toml that says what to book, and how"""
     resources: Annotated[Resources, Flat] = field(default_factory=Resources)
     max_running: int | None = None
-    """how many jobs of a sweep run at the same time; 1 in the foreground"""
+    """how many jobs of a sweep (of each of its arrays) run at the same time; 1 in the foreground"""
 
     def __post_init__(self) -> None:
         super().__post_init__()

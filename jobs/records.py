@@ -39,6 +39,13 @@ class Cause(StrEnum):
     KILLED = "killed"  # no record of its end: SIGKILL, or the machine went down
 
 
+# What a batch script does about them: for ever, and a few times as long as there is no progress.
+GOES_ON = (
+    Cause.PREEMPTED, Cause.TIME_LIMIT, Cause.NODE_LOST, Cause.TERMINATED, Cause.INTERRUPTED
+)  # fmt: skip
+TRIED_AGAIN = (Cause.CRASHED, Cause.KILLED, Cause.OUT_OF_MEMORY)
+
+
 class AttemptAlive(RunError):
     """Another attempt of the same stage is running."""
 

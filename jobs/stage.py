@@ -8,7 +8,7 @@ import time
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -108,17 +108,13 @@ class StageJob(ABC):
         if records.completion(run, self.stage):
             return Cause.FINISHED
         _restore_gpus()
-        if place.rank > 0:
-            return self._assist(run, place)
-        attempt = self._begin(run, place)
-        with (
-            StopRequest(deadline_from_environment()).listening() as request,
-            _meeting(attempt, place) as meeting,
-        ):
-            context = Context(run, attempt, Stop(request, run), say, place, meeting)
-            cause = self._attempt(context)
-            if meeting:
-                meeting.part()
+        request = StopRequest(deadline_from_environment())
+        with request.listening(), contextlib.ExitStack() as stack:
+            stop = Stop(request, run)
+            if place.rank > 0:
+                return self._assist(run, place, stop)
+            attempt = self._begin(run, place)
+            cause = self._attempt(Context(run, attempt, stop, say, place), stack)
         if place.scheduler == SLURM and cause != Cause.FINISHED:
             raise SystemExit(_EXIT_CANCELLED if cause == Cause.CANCELLED else EXIT_REQUEUE)
         return cause
@@ -140,10 +136,14 @@ class StageJob(ABC):
             say(f"{self.stage} not begun: {error}")
             raise SystemExit(EXIT_STATUS[Cause.REFUSED]) from error
 
-    def _attempt(self, context: Context) -> Cause:
-        """Work, and record how it ended."""
+    def _attempt(self, context: Context, stack: contextlib.ExitStack) -> Cause:
+        """Work, and record how it ended; the ranks part as `stack` is left."""
         run, attempt = context.run, context.attempt
         try:
+            if context.place.size > 1:
+                meeting = stack.enter_context(ranks.meeting(attempt, context.place))
+                stack.push(lambda error, *_: None if error else meeting.part())
+                context = replace(context, meeting=meeting)
             result = self.work(context)
             attempt.guard()
             # In this order: the stage is never seen as neither running nor finished.
@@ -161,15 +161,12 @@ class StageJob(ABC):
                 raise SystemExit(EXIT_STATUS[cause]) from error
             raise
 
-    def _assist(self, run: Run, place: Place) -> str:
+    def _assist(self, run: Run, place: Place, stop: Stop) -> str:
         """Work as another rank than the first: take part, record nothing but a failure."""
         attempt = ranks.find_attempt(run, self.stage, place)
-        with (
-            StopRequest(deadline_from_environment()).listening() as request,
-            ranks.meeting(attempt, place) as meeting,
-        ):
+        with ranks.meeting(attempt, place) as meeting:
             try:
-                self.work(Context(run, attempt, Stop(request, run), say, place, meeting))
+                self.work(Context(run, attempt, stop, say, place, meeting))
             except Stopped:
                 pass
             except BaseException as error:
@@ -178,10 +175,6 @@ class StageJob(ABC):
                 raise
             meeting.part()
         return Cause.FINISHED
-
-
-def _meeting(attempt: Attempt, place: Place) -> contextlib.AbstractContextManager[Meeting | None]:
-    return ranks.meeting(attempt, place) if place.size > 1 else contextlib.nullcontext()
 
 
 def _refuse_idling(run: Run, stage: str, saved_step: int) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from checkpoints import files, steps_in
 from jobs import records, submissions
 from jobs.pipeline import Stage, stages
-from jobs.records import Cause
+from jobs.records import GOES_ON, Cause
 from jobs.run import Run
 from slurm import queue
 from slurm.errors import SchedulerError
@@ -121,12 +121,25 @@ class _Known:
         return self.attempt is None or self.attempt["started"] < self.submission["intended"]
 
     @property
+    def cause(self) -> str | None:
+        return self.attempt.get("cause") if self.attempt else None
+
+    @property
+    def may_come_back(self) -> bool:
+        """Whether the attempt's job may be in the queue without a submission of ours (run.sbatch)
+        that would tell.
+        """
+        goes_on = self.cause in GOES_ON or (self.attempt or {}).get("next") == "requeue"
+        return self.cause is None or (self.submission is None and goes_on)
+
+    @property
     def is_open(self) -> bool:
         """Whether only the scheduler can tell how it stands."""
         ours = self.attempt is not None and self.attempt.get("scheduler") == "slurm"
-        unended = self.attempt is not None and ours and "cause" not in self.attempt
         s = self.submission
-        return unended or (s is not None and "refused" not in s and "left" not in s)
+        return (ours and self.may_come_back) or (
+            s is not None and "refused" not in s and "left" not in s
+        )
 
 
 def _stage_status(
@@ -185,7 +198,7 @@ def _job(stage: Stage, known: _Known, queued: Queue) -> tuple[JobState | None, b
         return None, False
     live = submissions.live(known.submission, states)
     attempt = known.attempt
-    if live is None and attempt and "cause" not in attempt:
+    if live is None and attempt and known.may_come_back:
         found = states.get(attempt.get("job_id") or "")
         live = found if found and found.is_live else None
     record = known.submission

@@ -68,6 +68,11 @@ class JobState:
         return self.state in _LIVE
 
     @property
+    def is_ending(self) -> bool:
+        """Whether it is being taken off its nodes."""
+        return self.state == "COMPLETING"
+
+    @property
     def is_waiting(self) -> bool:
         return self.state in _WAITING
 

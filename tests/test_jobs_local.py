@@ -169,7 +169,7 @@ def test_a_run_that_seems_alive_elsewhere_can_be_taken_over(
     assert json.loads(ganymede("status", "run", "--json").stdout)[0]["state"] == "running"
     bystander = subprocess.Popen(["sleep", "60"])
     path.write_text(json.dumps(record | {"pid": bystander.pid}))
-    assert "asked to save and stop: nothing ran here" in ganymede("cancel", "run").stdout
+    assert "nothing ran here" in ganymede("cancel", "run").stdout
     waiting = start(tmp_path, *LONGER, "--name", "run")
     wait_for_text(tmp_path / "out.log", "already running")
     waiting.terminate()
