@@ -90,13 +90,19 @@ def stages(run: Run) -> list[Stage]:
         train = Stage(member, Train(path / name), known)
         training.append(train)
         if member.config(known).generates:
-            sampling.append(Stage(member, Sample(path / name), known, (train,)))
+            sampling.append(_follow(Stage(member, Sample(path / name), known), train))
     graph = training + sampling
     if "" not in members:
-        evaluate = Stage(run, Evaluate(path), settings, tuple(graph))
-        visualize = Stage(run, Visualize(path), settings, tuple(training))
+        evaluate = _follow(Stage(run, Evaluate(path), settings), *graph)
+        visualize = _follow(Stage(run, Visualize(path), settings), *training)
         graph += [evaluate, visualize]
-    return [*graph, Stage(run, Report(path), settings, tuple(graph))]
+    return [*graph, _follow(Stage(run, Report(path), settings), *graph)]
+
+
+def _follow(stage: Stage, *after: Stage) -> Stage:
+    """The stage, waiting for others; its job verifies them by itself."""
+    needs = tuple((need.job.path, need.name) for need in after)
+    return replace(stage, job=replace(stage.job, needs=needs), after=after)
 
 
 def prepare(name: str, chosen: Plan, path: Path, threads: int, shared: bool = True) -> Run:

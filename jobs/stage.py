@@ -85,9 +85,14 @@ class Context:
 
 @dataclass(frozen=True)
 class StageJob(ABC):
-    """A picklable callable that holds only a path; the scheduler, or nobody, runs it."""
+    """A picklable callable that holds only paths; the scheduler, or nobody, runs it.
+
+    `needs` are the stages that must be finished first, by folder and name. A scheduler's dependency
+    is a hint: it is let go when the job behind it is forgotten. So they are verified here.
+    """
 
     path: Path
+    needs: tuple[tuple[Path, str], ...] = field(default=(), kw_only=True)
     stage: ClassVar[str]
 
     @abstractmethod
@@ -144,6 +149,8 @@ class StageJob(ABC):
                 meeting = stack.enter_context(ranks.meeting(attempt, context.place))
                 stack.push(lambda error, *_: None if error else meeting.part())
                 context = replace(context, meeting=meeting)
+            for path, stage in self.needs:
+                records.require(Run(path), stage)
             result = self.work(context)
             attempt.guard()
             # In this order: the stage is never seen as neither running nor finished.

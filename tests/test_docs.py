@@ -1,0 +1,27 @@
+"""What the documents promise can be found."""
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_every_row_of_the_cluster_table_names_tests_that_exist() -> None:
+    text = (ROOT / "docs" / "clusters.md").read_text()
+    rows = [line for line in text.splitlines() if line.startswith("| ") and "test_" in line]
+    assert len(rows) > 20
+    for row in rows:
+        named = re.findall(r"`([\w/]*test_\w+\.py)?(?:::(test_\w+))?`", row.rpartition(" | ")[2])
+        file = ""
+        assert any(part for part, _ in named), row
+        for part, test in named:
+            file = part or file
+            path = ROOT / file if "/" in file else ROOT / "tests" / "cluster" / file
+            assert path.is_file(), row
+            assert f"def {test}(" in path.read_text() or not test, row
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    for document in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
+            assert (document.parent / target).exists(), f"{document.name}: {target}"
