@@ -107,8 +107,8 @@ class ClusterLauncher:
             self._states = queue.jobs(patience_s=_PATIENCE_S, say=self.say)
 
     def _missing(self, graph: list[Stage]) -> list[Stage]:
-        """The stages to be submitted. A job that waits for one of them waits for one that failed:
-        it is removed, since Slurm would do so only somewhat later.
+        """The stages to be submitted. A job that was to follow one of them follows one that failed:
+        it is removed, since Slurm would do so only somewhat later, or has let it go already.
         """
         missing: dict[int, Stage] = {}
         doomed = []
@@ -118,7 +118,7 @@ class ClusterLauncher:
                 continue
             job_id = self._jobs.get(id(stage))
             in_vain = any(id(need) in missing for need in stage.after)
-            if job_id and in_vain and self._states[job_id].is_waiting:
+            if job_id and in_vain:
                 doomed.append(self._jobs.pop(id(stage)))
                 missing[id(stage)] = stage
         queue.cancel(reversed(doomed))

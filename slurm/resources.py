@@ -16,7 +16,6 @@ from slurm.errors import SchedulerError
 
 Section = TypeVar("Section")
 FILE = "clusters.toml"
-DEFAULT_MINUTES = 60.0
 DEFAULT_RETRIES = 2
 _UNCARRIED = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 STAGES = ("train", "sample", "evaluate", "visualize", "report")

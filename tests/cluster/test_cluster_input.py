@@ -5,7 +5,7 @@ import json
 import pytest
 from user import TINY, TWO_RANKS, User
 
-HOSTILE = 'it\'s "a" $(touch pwned) `touch pwned`; touch pwned & ü 50%j'
+HOSTILE = 'it\'s "a" $(touch pwned) `touch pwned`; touch pwned & ü'
 
 
 def test_folder_with_everything_in_its_name_is_carried_exactly(user: User) -> None:

@@ -45,7 +45,8 @@ def queued(user: User) -> list[str]:
 
 
 def test_node_down_and_back(user: User, undisturbed: User) -> None:
-    job_id = user.start("run")
+    user.profile(user.fault("slow@0.2"))  # it takes the controller half a minute to notice
+    job_id = user.start("run", "--profile", "test")
     user.wait_for_step("run", 60)
     first = processes(job_id)
     user.cluster.stop_daemon("n2")
