@@ -14,6 +14,11 @@ from typing import Any
 
 import pytest
 
+from gan.config import ACGANConfig
+from jobs.cluster import ClusterLauncher
+from jobs.pipeline import prepare
+from jobs.run import Run
+
 COMMANDS = ("sbatch", "squeue", "scontrol", "scancel", "sinfo", "srun")
 
 _PROGRAM = (Path(__file__).parent / "fake_slurm_command.py").read_text()
@@ -95,6 +100,17 @@ def install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
     monkeypatch.setenv("PATH", f"{commands}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("SLURM_CONF", str(slurm.folder / "slurm.conf"))
     return slurm
+
+
+def submitted(runs: Path, config: ACGANConfig) -> Run:
+    """A run whose jobs are in the queue: train is 100, sample 101, report 102."""
+    run = prepare("acgan-digits", config, runs / "gan", threads=1)
+    submit(run)
+    return run
+
+
+def submit(run: Run) -> None:
+    assert ClusterLauncher(run, run.path.parent, say=lambda message: None).submit() == 0
 
 
 def executable(path: Path, text: str) -> Path:

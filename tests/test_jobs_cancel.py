@@ -5,12 +5,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from fake_slurm import FakeSlurm, install
+from fake_slurm import FakeSlurm, install, submit, submitted
 
 from gan.config import ACGANConfig, ClassifierConfig
 from jobs import records, submissions
 from jobs.cancel import cancel
-from jobs.cluster import ClusterLauncher
 from jobs.pipeline import prepare, stages
 from jobs.records import Attempt, Cause
 from jobs.run import Run
@@ -25,14 +24,7 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
 
 @pytest.fixture
 def run(tmp_path: Path, tiny_acgan: ACGANConfig) -> Run:
-    """Submitted: train is job 100, sample 101, report 102."""
-    run = prepare("acgan-digits", tiny_acgan, tmp_path / "runs" / "gan", threads=1)
-    submit(run)
-    return run
-
-
-def submit(run: Run) -> None:
-    assert ClusterLauncher(run, run.path.parent, say=lambda message: None).submit() == 0
+    return submitted(tmp_path / "runs", tiny_acgan)
 
 
 def begin(run: Run, job_id: str) -> Attempt:
