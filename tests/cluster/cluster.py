@@ -4,6 +4,7 @@ Root starts the daemons; everything that a user does, an ordinary user does.
 """
 
 import contextlib
+import fcntl
 import os
 import pwd
 import shutil
@@ -12,14 +13,18 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import psutil
 
 NODES = 4
 MAX_ARRAY_SIZE = 101
 _STARTED_S = 30.0
 _MUNGE_SOCKET = Path("/run/munge/munge.socket.2")
+_STARTING = Path("/run/lock/ganymede-tests")  # one cluster at a time looks for ports and munge
+_OUR_MUNGE = Path("/run/munge/started-by-ganymede-tests")
 
 # Nothing here needs cgroups. KillWait is what a job has left where GraceTime is 0.
 _SLURM_CONF = """
@@ -96,6 +101,13 @@ def _free_ports(count: int) -> int:
     raise OSError("no free ports")
 
 
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    with _STARTING.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 @dataclass
 class Cluster:
     """Its daemons, and a user's commands on it."""
@@ -106,6 +118,13 @@ class Cluster:
     daemons: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def start(self) -> None:
+        with _alone():
+            self._start_daemons()
+        self.wait_for(lambda: self.root("sinfo", "-h", "-o", "%T %D").strip() == f"idle {NODES}")
+        self._hurry = threading.Thread(target=self._hurry_requeued, daemon=True)
+        self._hurry.start()
+
+    def _start_daemons(self) -> None:
         self.first_port = _free_ports(NODES + 1)
         (self.folder / "state").mkdir(parents=True)
         devices = [self.folder / f"nvidia{k}" for k in range(2)]
@@ -118,9 +137,6 @@ class Cluster:
         self.start_controller()
         for number in range(1, NODES + 1):
             self.start_node(f"n{number}")
-        self.wait_for(lambda: self.root("sinfo", "-h", "-o", "%T %D").strip() == f"idle {NODES}")
-        self._hurry = threading.Thread(target=self._hurry_requeued, daemon=True)
-        self._hurry.start()
 
     def write_configuration(self) -> None:
         (self.folder / "slurm.conf").write_text(
@@ -142,10 +158,9 @@ class Cluster:
         for name in ("/run/munge", "/var/lib/munge", "/var/log/munge"):
             Path(name).mkdir(mode=0o755, exist_ok=True)
             os.chown(name, account.pw_uid, account.pw_gid)
-        self.daemons["munged"] = subprocess.Popen(
-            ["munged", "--foreground", "--force"], user="munge", group="munge",
-            stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+        # A daemon of its own: clusters of other test processes may need it longer than this one.
+        subprocess.run(["munged", "--force"], user="munge", group="munge", check=True)
+        _OUR_MUNGE.touch()
         self.wait_for(self._munge_works)
 
     @staticmethod
@@ -191,9 +206,13 @@ class Cluster:
         if "slurmctld" in self.daemons:
             with contextlib.suppress(TimeoutError):
                 self.clear_queue()
-        for name in [n for n in self.daemons if n != "munged"] + ["munged"]:
-            if name in self.daemons:
-                self.stop_daemon(name)
+        for name in list(self.daemons):
+            self.stop_daemon(name)
+        with _alone():
+            others = any(p.info["name"] == "slurmctld" for p in psutil.process_iter(["name"]))
+            if _OUR_MUNGE.exists() and not others:
+                subprocess.run(["munged", "--stop"], user="munge", group="munge", check=True)
+                _OUR_MUNGE.unlink()
 
     _stopping = False
 

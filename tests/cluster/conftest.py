@@ -15,6 +15,7 @@ from user import User
 REQUIRED = "GANYMEDE_REQUIRE_SLURM"  # set by CI: a skip would be a failure there
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
     for item in items:
