@@ -10,7 +10,8 @@ demo: $(READY)  ## train, sample, measure, draw and report, on the digits inside
 	$(BIN)/ganymede run demo
 
 test: $(READY)  ## all tests
-	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup --quiet
+	$(BIN)/python -m pytest --numprocesses auto --quiet --ignore tests/cluster
+	$(BIN)/python -m pytest --quiet tests/cluster  # one after the other: each keeps all cores busy
 
 lint: $(READY)  ## format, style and types
 	$(BIN)/ruff format --check .

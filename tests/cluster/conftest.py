@@ -15,14 +15,11 @@ from user import User
 REQUIRED = "GANYMEDE_REQUIRE_SLURM"  # set by CI: a skip would be a failure there
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.slurm)
-            # One cluster, so one process of pytest-xdist, one test after the other.
-            item.add_marker(pytest.mark.xdist_group("cluster"))
 
 
 @pytest.fixture(scope="session")
