@@ -5,13 +5,11 @@ from typing import Any
 
 from checkpoints import files
 from jobs import records
-from jobs.ranks import Place
+from jobs.ranks import SLURM, Place
 from jobs.records import Cause
 from jobs.run import Run
 from slurm import queue
 from slurm.errors import SchedulerError
-
-_SLURM = "slurm"
 
 
 def is_alive(record: dict[str, Any], place: Place) -> bool:
@@ -21,9 +19,9 @@ def is_alive(record: dict[str, Any], place: Place) -> bool:
     """
     if "cause" in record:
         return False
-    if record.get("scheduler") != _SLURM:
+    if record.get("scheduler") != SLURM:
         return records.is_alive(record)
-    if place.scheduler == _SLURM and record["job_id"] == place.job_id:
+    if place.scheduler == SLURM and record["job_id"] == place.job_id:
         # The scheduler starts a job again only when it has ended all of the start before.
         return all(record[name] == value for name, value in place.key.items())
     try:
@@ -44,7 +42,7 @@ def settle(run: Run, stage: str, place: Place) -> None:
 
 def _lost_its_node(record: dict[str, Any]) -> bool:
     nodes = record.get("nodes")
-    if record.get("scheduler") != _SLURM or not nodes:
+    if record.get("scheduler") != SLURM or not nodes:
         return False
     try:
         return queue.nodes_down(nodes) or queue.booted_since(nodes, record["started"])

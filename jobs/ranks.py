@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _MEET_S = 300.0  # how long ranks wait for each other: one node may load Python much slower
 _PART_S = 5.0
 _OVER = "over"
+SLURM = "slurm"  # a place's scheduler
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from checkpoints import CheckpointError, files
 from gan.config import ConfigError
 from gan.data import DataError
 from jobs import liveness, ranks, records
-from jobs.ranks import Meeting, Place
+from jobs.ranks import SLURM, Meeting, Place
 from jobs.records import Attempt, Cause
 from jobs.run import Run, RunError
 from slurm import queue
@@ -36,7 +36,6 @@ EXIT_STATUS = {
 EXIT_REQUEUE = 85  # as in slurm/scripts/attempt.sh: saved, and wants to go on
 _EXIT_CANCELLED = 1
 UNASKED = "the scheduler could not be asked why"  # in the log, where scontrol does not answer
-SLURM = "slurm"
 _IDLE = 3  # attempts without progress before a time limit counts as too short
 _NO_MEMORY = ("out of memory", "can't allocate memory")  # CUDA's allocator, and the CPU's
 _NOTE_S = 3.0
