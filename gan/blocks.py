@@ -3,6 +3,8 @@
 S0 stands for the IE 534 assignment (CIFAR-10 classifier and AC-WGAN-GP) whose tables these are.
 """
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
@@ -37,7 +39,74 @@ def critic_stages(image_size: int) -> list[tuple[str, int]]:
     return front + stages
 
 
+class MinibatchDiscrimination(nn.Module):
+    """Features (B, F) and, appended to them, how close each image is to the others of its batch.
+
+    Salimans et al., "Improved techniques for training GANs" (2016), section 3.2: a learned tensor
+    maps features to `kernels` vectors of length `dims`; each adds the sum, over the other images,
+    of exp(-L1 distance) of their vectors. Output (B, F + kernels).
+    """
+
+    def __init__(self, features: int, kernels: int, dims: int = 16) -> None:
+        super().__init__()
+        self.shape = kernels, dims
+        self.project = nn.Linear(features, kernels * dims, bias=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        vectors = self.project(features).unflatten(1, self.shape).float()  # (B, kernels, dims)
+        apart = (vectors[:, None] - vectors[None]).abs().sum(3)  # (B, B, kernels)
+        close = torch.exp(-apart).sum(1) - 1  # without itself
+        return torch.cat([features, close.to(features.dtype)], dim=1)
+
+
+@dataclass(frozen=True)
+class HeadOptions:
+    """What stands between a critic's features and its answers."""
+
+    classes: int = 0  # 0: no class head
+    dropout: float = 0.0
+    minibatch_kernels: int = 0
+    scores: bool = True  # whether it tells real from generated
+
+
 class Critic(nn.Module):
+    """A network that judges images: a score and, with a class head, class logits.
+
+    A subclass gives `features` and calls `add_heads` when it knows how many there are.
+    """
+
+    fc1: nn.Linear | None
+    fc10: nn.Linear | None
+
+    def add_heads(self, count: int, options: HeadOptions) -> None:
+        """The linear layers over `count` features; `fc1` scores, `fc10` (S0's name) classifies."""
+        self.dropout = nn.Dropout(options.dropout)
+        kernels = options.minibatch_kernels
+        self.minibatch = MinibatchDiscrimination(count, kernels) if kernels else nn.Identity()
+        self.fc1 = nn.Linear(count + kernels, 1) if options.scores else None
+        self.fc10 = nn.Linear(count, options.classes) if options.classes else None
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of the stages that `activation` accepts; none unless a subclass has them."""
+        return ()
+
+    def activation(self, images: Tensor, layer: str) -> Tensor:
+        """Output of one stage, (B, C, side, side). Raises ValueError for an unknown layer."""
+        raise ValueError(f"no layer {layer!r}; this network has none to look into")
+
+    def features(self, images: Tensor) -> Tensor:
+        """What the heads see of images (B, channels, S, S): (B, F)."""
+        raise NotImplementedError
+
+    def forward(self, images: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """Images (B, channels, S, S) in [-1, 1] to scores (B,) and class logits (B, classes)."""
+        features = self.dropout(self.features(images))
+        scores = self.fc1(self.minibatch(features)).squeeze(1) if self.fc1 else None
+        return scores, self.fc10(features) if self.fc10 else None
+
+
+class S0Critic(Critic):
     """S0 discriminator, which is also its classifier: a score and class logits of an image.
 
     Convolution, LayerNorm over (C, H, W), LeakyReLU, eight times for 32 x 32 images; max-pool 4;
@@ -45,7 +114,7 @@ class Critic(nn.Module):
     BatchNorm, because the gradient penalty needs each score to depend on one image alone.
     """
 
-    def __init__(self, image_size: int, channels: int, width: int, classes: int) -> None:
+    def __init__(self, image_size: int, channels: int, width: int, options: HeadOptions) -> None:
         super().__init__()
         self.stages = nn.ModuleDict()
         side, incoming = image_size, channels
@@ -58,8 +127,7 @@ class Critic(nn.Module):
             )
             incoming = width
         self.pool = nn.MaxPool2d(_BASE)
-        self.fc1 = nn.Linear(width, 1)
-        self.fc10 = nn.Linear(width, classes)
+        self.add_heads(width, options)
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -82,13 +150,8 @@ class Critic(nn.Module):
             images = stage(images)
         return self.pool(images).flatten(1)
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Images (B, channels, S, S) in [-1, 1] to scores (B,) and class logits (B, classes)."""
-        pooled = self.features(images)
-        return self.fc1(pooled).squeeze(1), self.fc10(pooled)
 
-
-class Generator(nn.Module):
+class S0Generator(nn.Module):
     """S0 generator: noise (B, latent) to images (B, channels, S, S) in [-1, 1].
 
     fc1 to a 4 x 4 map; transposed convolutions (4, 2, 1) double it and plain ones follow, as the

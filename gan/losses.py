@@ -1,9 +1,86 @@
 """Losses, each a few lines, each with its source."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class SourceLoss:
+    """The loss of real against generated, for both players; scores are raw, (B,), any sign.
+
+    `threshold` is the score above which an image counts as taken for real; None where scores have
+    no zero of their own.
+    """
+
+    critic: Callable[[Tensor, Tensor], Tensor]  # real and fake scores to a scalar
+    generator: Callable[[Tensor], Tensor]  # fake scores to a scalar
+    threshold: float | None
+
+
+def bce_critic(real: Tensor, fake: Tensor) -> Tensor:
+    """-E[log s(D(x))] - E[log(1 - s(D(G(z))))], s the sigmoid, on logits.
+
+    Goodfellow et al., "Generative adversarial nets" (2014), equation 1. log s(x) = -softplus(-x)
+    never overflows, where the logarithm of a sigmoid does.
+    """
+    return F.softplus(-real).mean() + F.softplus(fake).mean()
+
+
+def non_saturating_generator(fake: Tensor) -> Tensor:
+    """-E[log s(D(G(z)))]: large gradients while the critic sees through the fakes (ibid., 3)."""
+    return F.softplus(-fake).mean()
+
+
+def saturating_generator(fake: Tensor) -> Tensor:
+    """E[log(1 - s(D(G(z))))]: the minimax game itself; vanishes where the critic wins (ibid.)."""
+    return -F.softplus(fake).mean()
+
+
+def least_squares_critic(real: Tensor, fake: Tensor) -> Tensor:
+    """1/2 E[(D(x) - 1)^2] + 1/2 E[D(G(z))^2].
+
+    Mao et al., "Least squares generative adversarial networks" (2017), equation 9.
+    """
+    return 0.5 * (real - 1).square().mean() + 0.5 * fake.square().mean()
+
+
+def least_squares_generator(fake: Tensor) -> Tensor:
+    """1/2 E[(D(G(z)) - 1)^2] (ibid.)."""
+    return 0.5 * (fake - 1).square().mean()
+
+
+def wasserstein_critic(real: Tensor, fake: Tensor) -> Tensor:
+    """E[D(G(z))] - E[D(x)].
+
+    Arjovsky et al., "Wasserstein GAN" (2017), equation 3; the slope of D must be bounded elsewhere.
+    """
+    return fake.mean() - real.mean()
+
+
+def wasserstein_generator(fake: Tensor) -> Tensor:
+    """-E[D(G(z))] (ibid.)."""
+    return -fake.mean()
+
+
+SOURCE_LOSSES = {
+    "non-saturating": SourceLoss(bce_critic, non_saturating_generator, 0.0),
+    "saturating": SourceLoss(bce_critic, saturating_generator, 0.0),
+    "least-squares": SourceLoss(least_squares_critic, least_squares_generator, 0.5),
+    "wasserstein": SourceLoss(wasserstein_critic, wasserstein_generator, None),
+}
+
+
+def told_apart(real: Tensor, fake: Tensor, threshold: float | None) -> Tensor:
+    """Share of real and generated images that the scores (B,) tell right; a scalar.
+
+    Without a threshold, the middle between the two mean scores takes its place.
+    """
+    middle = (real.mean() + fake.mean()) / 2 if threshold is None else threshold
+    return ((real > middle).float().mean() + (fake <= middle).float().mean()) / 2
 
 
 def gradient_penalty(

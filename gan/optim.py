@@ -102,5 +102,8 @@ def load_state_tensors(
         on_device = any(g.get("capturable") or g.get("fused") for g in optimizer.param_groups)
         for key, value in state.items():
             stays = key == "step" and not on_device
-            device = value.device if stays else parameter.device
-            optimizer.state[parameter][key] = value.clone().to(device)
+            if stays or value.shape != parameter.shape:
+                device = value.device if stays else parameter.device
+                optimizer.state[parameter][key] = value.clone().to(device)
+            else:  # in the parameter's own memory layout, as Adam makes it
+                optimizer.state[parameter][key] = torch.empty_like(parameter).copy_(value)

@@ -54,7 +54,8 @@ def acgan_digits() -> ACGANConfig:
         data=_DIGITS,
         train=TrainConfig(epochs=10, batch_size=64, passes_per_epoch=3),
         optim=AdamConfig(learning_rate=1e-3, beta1=0.0, beta2=0.9),
-        model=ACGANModel(width=32, ema_decay=0.99),
+        model=ACGANModel(width=32),
+        game=replace(ACGANConfig().game, ema_decay=0.99),
     )
 
 

@@ -14,7 +14,7 @@ from checkpoints import CheckpointError, Store
 from checkpoints.saver import BackgroundSaver
 from gan import evaluation, rng
 from gan.batches import Batches
-from gan.config import RunConfig
+from gan.config import ConfigError, RunConfig
 from gan.data import ImageSet
 from gan.samples import SampleStore
 from gan.scalars import ScalarLog
@@ -23,6 +23,8 @@ from gan.visual import grids
 
 _REPORT_S = 0.5  # seconds between two progress reports
 _GRID_SEED = 352  # S0's, the same in every run
+_MOST_RANKS = 1 << 16
+_GRID_COLUMNS = 10  # where there are no classes
 
 
 class NonFiniteLoss(ArithmeticError):
@@ -82,9 +84,14 @@ class Trainer:
         self.config, self.data, self.variant = config, data, variant
         self.outputs, self.hooks = outputs, hooks
         self.world = variant.world
+        if config.whole_batch and self.world.size > 1:
+            raise ConfigError(
+                f"{config.whole_batch} needs the whole batch in one process; given were "
+                f"{self.world.size} ranks, allowed: 1"
+            )
         self.share = self.world.share(config.train.batch_size)
         variant.weight = self.share.weight
-        self.device = next(variant.critic.parameters()).device
+        self.device = variant.device
         self.batches = Batches(data, config, self.device, self.share)
         self.saver = BackgroundSaver(outputs.checkpoints)
         self.total_steps = config.train.epochs * self.batches.steps_per_epoch
@@ -161,6 +168,10 @@ class Trainer:
     def train_step(self) -> None:
         share = (self.share.start, self.share.stop, self.share.total)
         draws = rng.Draws(self.config.seed, self.step, self.device, share)
+        # For dropout, which draws on the device from torch's own generator: a mask a rank and step.
+        rng.seed_torch(
+            self.config.seed, rng.Stream.DROPOUT, self.step * _MOST_RANKS + self.world.rank
+        )
         images, labels = self.batches.at(self.step, draws)
         self.term_sums += self.variant.update(images, labels, draws)
         self.term_count += 1
@@ -209,7 +220,7 @@ class Trainer:
 
         try:
             self._report("evaluating")
-            values["test/accuracy"] = self._test_accuracy(stop)
+            values |= self.variant.measure(self.data, stop)
             self._report("sampling")
             self._sample_grid(stop)
         except evaluation.Interrupted:
@@ -219,26 +230,19 @@ class Trainer:
         self._say_epoch(values)
         return None
 
-    def _test_accuracy(self, stop: Callable[[], bool]) -> float:
-        with evaluation.eval_mode(*self.variant.networks.values()):
-            logits = evaluation.predict(
-                self.variant.classify, self.data.test_images, self.device, stop
-            )
-        return evaluation.accuracy(logits, self.data.test_labels)
-
     def _sample_grid(self, stop: Callable[[], bool]) -> None:
-        """The same noise after every epoch (S0): each column of the picture is a class."""
+        """The same noise after every epoch (S0): with classes each column of the picture is one."""
         if self.variant.sampler is None:
             return
-        classes = len(self.data.info.classes)
-        labels = torch.arange(classes, device=self.device).repeat(self.config.train.grid_rows)
+        columns = self.variant.conditions or _GRID_COLUMNS
+        labels = self.variant.asked(columns * self.config.train.grid_rows)
         draws = rng.Draws(_GRID_SEED, 0, self.device)
         noise = self.variant.noise(labels, rng.Stream.GRID, draws)
         images = evaluation.generate(self.variant.sampler, noise, stop)
         self.outputs.samples.add(self.step, images, labels.cpu().numpy())
         number = self.step // self.batches.steps_per_epoch
-        grids.save(self.outputs.figures / f"epoch-{number:04d}.png", images, classes)
-        self._scalars.add_picture(self.step, "samples", grids.grid(images, classes))
+        grids.save(self.outputs.figures / f"epoch-{number:04d}.png", images, columns)
+        self._scalars.add_picture(self.step, "samples", grids.grid(images, columns))
 
     def save(self) -> None:
         """Start saving the present state, unless that is done or under way.

@@ -7,23 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from checkpoints import files
-from gan.config import flatten
+from gan.config import GANConfig, flatten
 from jobs import records
 from jobs.run import Run
 from jobs.stage import Context, Result, StageJob
 
 _PICTURES_OVER_TIME = 6
-_PANELS = {
-    "acgan": {
-        "Critic's scores": ["train/real_source", "train/fake_source"],
-        "Gradient penalty": ["train/gradient_penalty"],
-        "Class losses": ["train/real_class", "train/fake_class"],
-        "Accuracy": ["train/accuracy", "test/accuracy"],
-    },
-    "classifier": {
-        "Cross-entropy": ["train/loss"],
-        "Accuracy": ["train/accuracy", "test/accuracy"],
-    },
+_PANELS = {  # those whose curves a run has are drawn
+    "Critic's scores": ["train/real_source", "train/fake_source"],
+    "Generator's loss": ["train/generator_loss"],
+    "Real and generated told apart": ["train/told_apart"],
+    "Gradient penalty": ["train/gradient_penalty"],
+    "Class losses": ["train/real_class", "train/fake_class"],
+    "Loss": ["train/loss"],
+    "Accuracy": ["train/accuracy", "test/accuracy"],
 }
 
 
@@ -72,7 +69,7 @@ def draw_curves(run: Run) -> bytes:
     from gan.visual import curves
 
     logged = scalars.read(run.scalars) if run.scalars.is_dir() else {}
-    return curves.draw(logged, _PANELS[run.settings()["variant"]])
+    return curves.draw(logged, _PANELS)
 
 
 def render(run: Run, curves: dict[str, bytes]) -> str:
@@ -217,7 +214,8 @@ def _grid_picture(path: Path) -> Picture:
 def _curves(run: Run, svg: bytes) -> Picture:
     name = run.path.name
     caption = f"{name}: running means since the epoch began, and accuracy on the test images."
-    if run.settings()["variant"] == "acgan":
+    config = run.config()
+    if isinstance(config, GANConfig) and config.game.loss == "wasserstein":
         caption += " The critic's scores have no zero of their own: what counts is their gap."
     return Picture(_embed(svg, "svg+xml"), f"Training curves of {name}", caption)
 

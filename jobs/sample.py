@@ -14,8 +14,6 @@ class Sample(StageJob):
     stage = "sample"
 
     def work(self, context: Context) -> Result:
-        import torch
-
         from checkpoints import files
         from gan import evaluation, rng, samples
 
@@ -25,8 +23,8 @@ class Sample(StageJob):
         attributes = provenance(run)
         store = samples.SampleStore(run.path, attributes, context.attempt.guard)
         packed = store.pack()
-        config, classes = run.config(), len(model.data.info.classes)
-        labels = torch.arange(config.train.final_samples, device=model.device) % classes
+        config = run.config()
+        labels = model.variant.asked(config.train.final_samples)
         draws = rng.Draws(config.seed, 0, model.device)
         noise = model.variant.noise(labels, rng.Stream.SAMPLE, draws)
         try:

@@ -2,7 +2,9 @@ import pytest
 import torch
 from torch import nn
 
-from gan.blocks import Critic, Generator
+from gan.blocks import HeadOptions, S0Critic, S0Generator
+
+HEADS = HeadOptions(classes=10)
 
 
 def count(network: nn.Module) -> int:
@@ -11,7 +13,7 @@ def count(network: nn.Module) -> int:
 
 @pytest.mark.parametrize(("width", "expected"), [(196, 3_137_971), (128, 1_500_939)])
 def test_critic_has_the_tables_parameters(width: int, expected: int) -> None:
-    critic = Critic(32, 3, width, 10)
+    critic = S0Critic(32, 3, width, HEADS)
     assert count(critic) == expected
     norms = sum(count(m) for m in critic.modules() if isinstance(m, nn.LayerNorm))
     assert width != 196 or norms == 708_736
@@ -19,11 +21,11 @@ def test_critic_has_the_tables_parameters(width: int, expected: int) -> None:
 
 @pytest.mark.parametrize(("width", "expected"), [(196, 3_559_363), (128, 1_593_347)])
 def test_generator_has_the_tables_parameters(width: int, expected: int) -> None:
-    assert count(Generator(32, 3, width, 100)) == expected
+    assert count(S0Generator(32, 3, width, 100)) == expected
 
 
 def test_critic_maps_shrink_as_in_the_table() -> None:
-    critic = Critic(32, 3, 2, 10)
+    critic = S0Critic(32, 3, 2, HEADS)
     images = torch.zeros(1, 3, 32, 32)
     sides = [critic.activation(images, layer).shape[-1] for layer in critic.layers]
     assert sides == [32, 16, 16, 8, 8, 8, 8, 4]
@@ -38,28 +40,28 @@ def test_critic_maps_shrink_as_in_the_table() -> None:
     ],
 )
 def test_other_sizes_drop_or_repeat_strided_stages(size: int, layers: tuple[str, ...]) -> None:
-    critic, generator = Critic(size, 1, 3, 4), Generator(size, 1, 3, 7)
+    critic, generator = S0Critic(size, 1, 3, HEADS), S0Generator(size, 1, 3, 7)
     assert critic.layers == layers
     images = generator(torch.randn(2, 7))
     assert images.shape == (2, 1, size, size)
     scores, logits = critic(images)
     assert scores.shape == (2,)
-    assert logits.shape == (2, 4)
+    assert logits.shape == (2, 10)
 
 
 @pytest.mark.parametrize("size", [4, 12, 28, 33])
 def test_impossible_size_is_named(size: int) -> None:
     with pytest.raises(ValueError, match=f"image_size is {size}; allowed are 4 times"):
-        Critic(size, 1, 2, 10)
+        S0Critic(size, 1, 2, HEADS)
 
 
 def test_unknown_layer_lists_the_layers() -> None:
     with pytest.raises(ValueError, match="no layer 'conv9'; this network has conv1, conv3"):
-        Critic(16, 1, 2, 10).activation(torch.zeros(1, 1, 16, 16), "conv9")
+        S0Critic(16, 1, 2, HEADS).activation(torch.zeros(1, 1, 16, 16), "conv9")
 
 
 def test_critic_treats_each_image_by_itself() -> None:
-    critic, images = Critic(8, 1, 4, 10), torch.randn(6, 1, 8, 8)
+    critic, images = S0Critic(8, 1, 4, HEADS), torch.randn(6, 1, 8, 8)
     together, logits = critic(images)
     alone = torch.cat([critic(image[None])[0] for image in images])
     torch.testing.assert_close(together, alone)

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from gan import data
-from gan.config import ConfigError, DataConfig
+from gan.config import ACGANConfig, ConfigError, DataConfig
 from gan.data import DataError
 
 
@@ -140,7 +140,11 @@ def test_wrong_checksum_is_refused(small_cifar10: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda: DataConfig(image_size=20), "data.image_size is 20; allowed: 4 times"),
+        (lambda: DataConfig(image_size=0), "data.image_size is 0; allowed: 1 to 512"),
+        (
+            lambda: ACGANConfig(data=DataConfig(image_size=20)),
+            "data.image_size is 20; acgan allows: 4 times a power of two",
+        ),
         (lambda: DataConfig(test_fraction=0.0), "data.test_fraction is 0.0; allowed: between"),
         (lambda: DataConfig(jitter=-1), "data.jitter is -1"),
     ],

@@ -91,8 +91,9 @@ def test_acgan_update_is_the_documents(tiny_acgan: ACGANConfig) -> None:
     images, labels = batches.at(0, draws)
     expected = plain_update(variant, images, labels, draws)
     terms = variant.update(images, labels, draws)
-    for name, value in zip(variant.terms, terms, strict=True):
-        torch.testing.assert_close(value, expected["terms"][name], rtol=1e-4, atol=1e-5)
+    named = dict(zip(variant.terms, terms, strict=True))
+    for name, value in expected["terms"].items():
+        torch.testing.assert_close(named[name], value, rtol=1e-4, atol=1e-5)
     for name in ("critic", "generator"):
         updated = dict(getattr(variant, name).named_parameters())
         for key, parameter in expected[name].named_parameters():
@@ -102,8 +103,8 @@ def test_acgan_update_is_the_documents(tiny_acgan: ACGANConfig) -> None:
 
 
 def test_generator_trains_every_nth_step_only(tiny_acgan: ACGANConfig) -> None:
-    model = replace(tiny_acgan.model, generator_every=5)
-    variant, batches = build(replace(tiny_acgan, model=model))
+    game = replace(tiny_acgan.game, generator_every=5)
+    variant, batches = build(replace(tiny_acgan, game=game))
     weight = variant.generator.conv8.weight
     changed = []
     for step in range(11):
@@ -125,7 +126,7 @@ def test_noise_carries_the_label(tiny_acgan: ACGANConfig) -> None:
 
 def test_sampler_is_the_average_if_there_is_one(tiny_acgan: ACGANConfig) -> None:
     averaged, _ = build(tiny_acgan)
-    plain, _ = build(replace(tiny_acgan, model=replace(tiny_acgan.model, ema_decay=0.0)))
+    plain, _ = build(replace(tiny_acgan, game=replace(tiny_acgan.game, ema_decay=0.0)))
     assert averaged.sampler is averaged.ema.average
     assert plain.sampler is plain.generator
 

@@ -6,13 +6,13 @@ import torch
 from PIL import Image
 
 from gan import rng
-from gan.blocks import Critic
+from gan.blocks import HeadOptions, S0Critic
 from gan.visual import curves, grids, maximisation, perturbation
 
 
-def make_critic() -> Critic:
+def make_critic() -> S0Critic:
     rng.seed_torch(0, rng.Stream.INIT)
-    return Critic(16, 1, 6, 10)
+    return S0Critic(16, 1, 6, HeadOptions(classes=10))
 
 
 def test_perturbation_moves_every_pixel_by_epsilon_towards_the_target() -> None:

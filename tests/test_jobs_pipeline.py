@@ -113,6 +113,7 @@ def test_other_images_are_refused(tmp_path: Path, tiny_acgan: ACGANConfig) -> No
             tiny_acgan,
             data=replace(tiny_acgan.data, **place),
             train=replace(tiny_acgan.train, batch_size=4),
+            game=replace(tiny_acgan.game, auxiliary=False),
         )
 
     prepare("acgan-digits", paint("a", 20), tmp_path / "run", 1)

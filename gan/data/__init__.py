@@ -3,7 +3,7 @@
 import importlib
 from types import ModuleType
 
-from gan.config import ACGANConfig, ConfigError, DataConfig, RunConfig
+from gan.config import ConfigError, DataConfig, GANConfig, RunConfig
 from gan.data.images import DataError, DataInfo, ImageSet
 
 __all__ = [
@@ -50,7 +50,14 @@ def check(config: RunConfig, info: DataInfo) -> None:
             f"of the {info.train_count} images in {info.name}"
         )
     classes = len(info.classes)
-    if isinstance(config, ACGANConfig) and config.model.latent < classes:
+    if not (isinstance(config, GANConfig) and config.game.auxiliary):
+        return
+    if classes < 2:
+        raise ConfigError(
+            f"game.auxiliary needs classes to name; {info.name} has {classes}; allowed: data with "
+            "two classes or more, or --game.no-auxiliary"
+        )
+    if config.model.latent < classes:
         raise ConfigError(
             f"model.latent is {config.model.latent}; allowed: {classes} or more, since the "
             f"one-hot label of {classes} classes is a part of it"

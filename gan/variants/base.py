@@ -1,27 +1,47 @@
 """What the training loop asks of a system, and what the systems share."""
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from gan import optim, rng
+from gan import evaluation, optim, rng
 from gan.blocks import Critic
 from gan.config import AdamConfig, RunConfig
-from gan.data import DataInfo
+from gan.data import ImageSet
 from gan.distributed import World
 
 
 class Variant(ABC):
     """A system: named networks with their optimisers, and one update of all players."""
 
-    terms: ClassVar[tuple[str, ...]]  # names of what `update` returns
+    terms: tuple[str, ...]  # names of what `update` returns
     networks: dict[str, nn.Module]
     optimizers: dict[str, torch.optim.Optimizer]  # keys are names of networks
-    critic: Critic
+    critic: Critic  # of the systems that have one
+    conditions = 0  # how many classes the generator can be asked for
+    precision = "float32"
     world = World()  # the processes that train it, just this one unless told otherwise
     weight = 1.0  # this process's share of the global batch
+
+    def place(self, config: RunConfig, device: torch.device) -> None:
+        """Put the networks where they train, in the arithmetic and layout that `config` asks."""
+        self.precision = config.train.precision
+        layout = torch.channels_last if config.train.channels_last else torch.preserve_format
+        for network in self.networks.values():
+            network.to(device, memory_format=layout)  # type: ignore[call-overload]
+
+    @property
+    def device(self) -> torch.device:
+        return next(next(iter(self.networks.values())).parameters()).device
+
+    def mixed(self) -> AbstractContextManager[object]:
+        """Around a forward pass in training: bfloat16 where that was asked for."""
+        enabled = self.precision == "bfloat16"
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
 
     def descend(self, player: str, loss: Tensor, terms: Tensor) -> Tensor:
         """One step of a player's optimiser down the gradient of `loss`, a mean over the batch.
@@ -59,14 +79,32 @@ class Variant(ABC):
         """The network that makes images (B, C, S, S) from noise; None for a classifier."""
         return None
 
+    def asked(self, count: int) -> Tensor:
+        """Labels (count,) int64 to generate images of: every class in turn; -1 without classes."""
+        numbers = torch.arange(count, device=self.device)
+        return numbers % self.conditions if self.conditions else torch.full_like(numbers, -1)
+
     def noise(self, labels: Tensor, stream: rng.Stream, draws: rng.Draws) -> Tensor:
         """Noise (B, latent) from which `sampler` makes images of the classes `labels` (B,)."""
         raise NotImplementedError(f"{type(self).__name__} generates no images")
 
+    @property
+    def classifies(self) -> bool:
+        """Whether it names the class of an image."""
+        return self.critic.fc10 is not None
+
     def classify(self, images: Tensor) -> Tensor:
-        """Class logits (B, classes) of images in [-1, 1]."""
+        """Class logits (B, classes) of images in [-1, 1]. Only where it `classifies`."""
         logits: Tensor = self.critic(images)[1]
         return logits
+
+    def measure(self, data: ImageSet, stop: Callable[[], object]) -> dict[str, float]:
+        """Figures on the held-out images, taken after every epoch. Raises Interrupted."""
+        if not self.classifies:
+            return {}
+        with evaluation.eval_mode(*self.networks.values()):
+            logits = evaluation.predict(self.classify, data.test_images, self.device, stop)
+        return {"test/accuracy": evaluation.accuracy(logits, data.test_labels)}
 
     def set_learning_rate(self, learning_rate: float) -> None:
         for optimizer in self.optimizers.values():
@@ -89,10 +127,6 @@ class Variant(ABC):
             network.load_state_dict(state["networks"][name])
         for name, optimizer in self.optimizers.items():
             optim.load_state_tensors(optimizer, self.networks[name], state["optimizers"][name])
-
-
-def make_critic(config: RunConfig, info: DataInfo, width: int) -> Critic:
-    return Critic(config.data.image_size, info.channels, width, len(info.classes))
 
 
 def make_adam(settings: AdamConfig, network: nn.Module) -> optim.Adam:

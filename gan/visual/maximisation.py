@@ -31,7 +31,8 @@ def maximise(score: Callable[[Tensor], Tensor], start: Tensor, rule: Ascent) -> 
 
 def maximise_classes(critic: Critic, mean_image: Tensor, rule: Ascent) -> Tensor:
     """One image per class, (K, C, S, S), from the mean image (C, S, S) of a batch."""
-    classes = critic.fc10.out_features
+    with torch.no_grad():
+        classes = critic(mean_image[None])[1].shape[1]
     start = mean_image.expand(classes, *mean_image.shape)
     return maximise(lambda images: critic(images)[1].diagonal(), start, rule)
 

@@ -1,0 +1,35 @@
+"""Settings of the images: which, at what size, altered how."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from gan.config.settings import operational, require
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which images, at what size, altered how during training."""
+
+    prefix: ClassVar[str] = "data."
+    name: str = "digits"
+    """data set: digits (inside scikit-learn), cifar10, or folder (any folder of images)"""
+    root: str = operational("data")
+    """folder that holds the files (cifar10, folder)"""
+    download: bool = operational(False)
+    """fetch the files first if they are missing (cifar10), on this machine"""
+    image_size: int = 32
+    """side in pixels, as the networks allow; images of another size are resized"""
+    test_fraction: float = 0.2
+    """share held out for testing where the set has no test part of its own"""
+    crop_scale_min: float = 1.0
+    """smallest area of a random square crop, as a share of the image; 1 switches it off"""
+    flip: bool = False
+    """mirror half of the training images"""
+    jitter: float = 0.0
+    """strength of random brightness, contrast, saturation and hue changes; 0 switches it off"""
+
+    def __post_init__(self) -> None:
+        require(self, "image_size", 1 <= self.image_size <= 512, "1 to 512")
+        require(self, "test_fraction", 0 < self.test_fraction < 1, "between 0 and 1")
+        require(self, "crop_scale_min", 0 < self.crop_scale_min <= 1, "above 0, up to 1")
+        require(self, "jitter", 0 <= self.jitter <= 0.5, "0 to 0.5")
