@@ -14,7 +14,7 @@ import tyro
 from checkpoints import CheckpointError
 from gan.config import ConfigError
 from gan.data import DataError
-from jobs.options import Doctor, Flat, Launch, Logs, New, OfRun, Place, Resume, Status
+from jobs.options import Doctor, Export, Flat, Launch, Logs, New, OfRun, Place, Resume, Status
 from jobs.run import Run, RunError, check_name, find, list_runs
 from slurm.errors import SchedulerError
 from slurm.executors import check_folder
@@ -173,6 +173,16 @@ def verify(arguments: Sequence[str]) -> int:
     return 1 if found else 0
 
 
+def export(arguments: Sequence[str]) -> int:
+    """write a run's networks to a folder that needs nothing else: weights without pickle, config"""
+    from jobs.export import export as write
+
+    options = tyro.cli(Export, args=arguments, prog=f"{_PROG} export")
+    for line in write(options.find(), options.target, options.step):
+        print(line)
+    return 0
+
+
 def report(arguments: Sequence[str]) -> int:
     """write a run's report anew, finished or not"""
     from jobs import records
@@ -195,12 +205,13 @@ VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "cancel": cancel,
     "verify": verify,
     "report": report,
+    "export": export,
     "doctor": doctor,
 }
 
 
 def _usage() -> str:
-    verbs = "\n".join(f"  {name:<8} {verb.__doc__}" for name, verb in VERBS.items())
+    verbs = "\n".join(f"  {name:<11} {verb.__doc__}" for name, verb in VERBS.items())
     return f"usage: {_PROG} VERB ...\n\n{verbs}\n\n{_PROG} VERB --help tells a verb's options."
 
 

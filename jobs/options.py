@@ -93,6 +93,14 @@ class OfRun(Place):
 
 
 @dataclass(frozen=True)
+class Export(OfRun):
+    target: Annotated[Path, tyro.conf.Positional] = field(kw_only=True)
+    """folder to make; one that holds anything is left alone"""
+    step: int | None = None
+    """training step whose checkpoint is exported; the latest good one if left out"""
+
+
+@dataclass(frozen=True)
 class Resume(Launch):
     run: RunName = field(kw_only=True)
     """a run's name below the runs folder, or its path"""
