@@ -12,8 +12,8 @@ class DataConfig:
 
     prefix: ClassVar[str] = "data."
     name: str = "digits"
-    """data set: digits (inside scikit-learn), mnist, fashionmnist, emnist, svhn, cifar10, or folder
-    (any folder of images)"""
+    """data set: digits (inside scikit-learn), mnist, fashionmnist, emnist, svhn, cifar10, ring
+    (points in the plane), or folder (any folder of images)"""
     root: str = operational("data")
     """folder that holds the files, as torchvision lays them out (the one above MNIST/raw)"""
     download: bool = operational(False)

@@ -17,6 +17,7 @@ DATA_SETS = {
     "fashionmnist": "gan.data.fashionmnist",
     "emnist": "gan.data.emnist",
     "svhn": "gan.data.svhn",
+    "ring": "gan.data.ring",
     "folder": "gan.data.folder",
 }
 
