@@ -37,7 +37,7 @@ def refused(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[..., 
 
 
 def test_unknown_recipe(refused: Callable[..., str]) -> None:
-    assert "'nonsense'; allowed: classifier, acgan, classifier-digits" in refused("run", "nonsense")
+    assert "'nonsense'; allowed: classifier, acgan, acgan-original" in refused("run", "nonsense")
 
 
 def test_no_recipe(refused: Callable[..., str]) -> None:
