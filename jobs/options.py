@@ -93,6 +93,17 @@ class OfRun(Place):
 
 
 @dataclass(frozen=True)
+class Evaluate(OfRun):
+    judge: str | None = None
+    """finished classifier of the same images, by its name below the runs folder, or its path"""
+    count: int | None = None
+    """images compared on either side; as many as there are generated and held-out if left out"""
+
+    def find_judge(self) -> Run | None:
+        return find(self.judge, self.runs) if self.judge else None
+
+
+@dataclass(frozen=True)
 class Resume(Launch):
     run: RunName = field(kw_only=True)
     """a run's name below the runs folder, or its path"""
