@@ -75,7 +75,8 @@ class New(Launch):
     threads: int = 0
     """threads of each rank; 0: as the run had them, else --cpus-per-task, else all here"""
     sweep: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """setting=value,value or setting=first..last; may be given again: all combinations are run"""
+    """setting=value,value or setting=first..last; may be given again: all combinations are run;
+    setting,setting=value:value,value:value varies settings together"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
