@@ -1,7 +1,7 @@
 """Settings of the images: which, at what size, altered how."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from gan.config.settings import operational, require
 
@@ -12,11 +12,16 @@ class DataConfig:
 
     prefix: ClassVar[str] = "data."
     name: str = "digits"
-    """data set: digits (inside scikit-learn), cifar10, or folder (any folder of images)"""
+    """data set: digits (inside scikit-learn), mnist, fashionmnist, emnist, svhn, cifar10, or folder
+    (any folder of images)"""
     root: str = operational("data")
-    """folder that holds the files (cifar10, folder)"""
+    """folder that holds the files, as torchvision lays them out (the one above MNIST/raw)"""
     download: bool = operational(False)
-    """fetch the files first if they are missing (cifar10), on this machine"""
+    """fetch the files of a published set first if they are missing, on this machine"""
+    emnist_split: Literal["letters", "balanced", "bymerge", "byclass", "digits", "mnist"] = (
+        "letters"
+    )
+    """which selection of EMNIST"""
     image_size: int = 32
     """side in pixels, as the networks allow; images of another size are resized"""
     test_fraction: float = 0.2

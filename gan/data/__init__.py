@@ -13,6 +13,10 @@ __all__ = [
 DATA_SETS = {
     "digits": "gan.data.digits",
     "cifar10": "gan.data.cifar10",
+    "mnist": "gan.data.mnist",
+    "fashionmnist": "gan.data.fashionmnist",
+    "emnist": "gan.data.emnist",
+    "svhn": "gan.data.svhn",
     "folder": "gan.data.folder",
 }
 
