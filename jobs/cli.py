@@ -14,7 +14,19 @@ import tyro
 from checkpoints import CheckpointError
 from gan.config import ConfigError
 from gan.data import DataError
-from jobs.options import Doctor, Export, Flat, Launch, Logs, New, OfRun, Place, Resume, Status
+from jobs.options import (
+    Doctor,
+    Evaluate,
+    Export,
+    Flat,
+    Launch,
+    Logs,
+    New,
+    OfRun,
+    Place,
+    Resume,
+    Status,
+)
 from jobs.run import Run, RunError, check_name, find, list_runs
 from slurm.errors import SchedulerError
 from slurm.executors import check_folder
@@ -173,6 +185,14 @@ def verify(arguments: Sequence[str]) -> int:
     return 1 if found else 0
 
 
+def evaluate(arguments: Sequence[str]) -> int:
+    """measure a finished GAN by a classifier, or rank the runs of a sweep"""
+    from jobs import examination
+
+    options = tyro.cli(Evaluate, args=arguments, prog=f"{_PROG} evaluate")
+    return examination.plan(options.find(), options.find_judge(), options.count, options.runs)()
+
+
 def export(arguments: Sequence[str]) -> int:
     """write a run's networks to a folder that needs nothing else: weights without pickle, config"""
     from jobs.export import export as write
@@ -185,13 +205,10 @@ def export(arguments: Sequence[str]) -> int:
 
 def report(arguments: Sequence[str]) -> int:
     """write a run's report anew, finished or not"""
-    from jobs import records
-    from jobs.report import Report, write
+    from jobs.report import rewrite
 
     run = tyro.cli(OfRun, args=arguments, prog=f"{_PROG} report").find()
-    outputs = write(run)
-    if records.completion(run, Report.stage):  # the record follows what it vouches for
-        records.complete(run, Report.stage, outputs, {})
+    rewrite(run)
     print(f"report: {run.report_file}")
     return 0
 
@@ -204,6 +221,7 @@ VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "resume": resume,
     "cancel": cancel,
     "verify": verify,
+    "evaluate": evaluate,
     "report": report,
     "export": export,
     "doctor": doctor,

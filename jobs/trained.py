@@ -45,3 +45,10 @@ def load(run: Run, images: "ImageSet | None" = None) -> Trained:
     images = images or data.load(run.config().data)
     run.check_data(images.info)
     return Trained(run, loading.load(run.path, steps, device), images, device)
+
+
+def checksum(run: Run) -> str:
+    """SHA-256 of a finished run's weights, from its record. Raises Unfinished."""
+    record = records.require(run, "train")
+    step = run.store().path(record["result"]["steps"])
+    return str(record["outputs"][f"{step.relative_to(run.path)}/state.pt"]["sha256"])

@@ -9,7 +9,7 @@ from PIL import Image
 
 from gan import data
 from gan.config import ACGANConfig, ConfigError, DataConfig
-from gan.data import DataError
+from gan.data import DataError, cifar10
 
 
 def paint(path: Path, colour: tuple[int, int, int] = (10, 20, 30), size: tuple = (16, 16)) -> None:
@@ -37,7 +37,7 @@ def test_digits_are_real_balanced_and_split_the_same_every_time() -> None:
 
 
 def test_unknown_set_lists_the_sets() -> None:
-    with pytest.raises(ConfigError, match="'mnits'; allowed: digits, cifar10, folder"):
+    with pytest.raises(ConfigError, match="'mnits'; allowed: digits, cifar10, mnist, fashionmnist"):
         data.inspect(DataConfig(name="mnits"))
 
 
@@ -107,6 +107,7 @@ def small_cifar10(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(CIFAR10, "test_list", [["test_batch", sums["test_batch"]]])
     checksum = hashlib.md5(meta).hexdigest()
     monkeypatch.setitem(CIFAR10.meta, "md5", checksum)
+    monkeypatch.setattr(cifar10, "_MD5", sums | {"batches.meta": checksum})
     return tmp_path
 
 
@@ -133,8 +134,16 @@ def test_absent_cifar10_tells_the_remedy(tmp_path: Path) -> None:
 def test_wrong_checksum_is_refused(small_cifar10: Path) -> None:
     path = small_cifar10 / "cifar-10-batches-py" / "data_batch_2"
     path.write_bytes(path.read_bytes() + b" ")
-    with pytest.raises(DataError, match="cannot be read"):
-        data.load(DataConfig(name="cifar10", root=str(small_cifar10)))
+    for ask in (data.inspect, data.load):
+        with pytest.raises(DataError, match="data_batch_2 is not the published file"):
+            ask(DataConfig(name="cifar10", root=str(small_cifar10)))
+
+
+def test_checksums_are_those_that_torchvision_knows() -> None:
+    from torchvision.datasets import CIFAR10
+
+    meta = {CIFAR10.meta["filename"]: CIFAR10.meta["md5"]}
+    assert dict(CIFAR10.train_list + CIFAR10.test_list) | meta == cifar10._MD5
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ def test_batch_larger_than_the_data(refused: Callable[..., str]) -> None:
 
 def test_unknown_data(refused: Callable[..., str]) -> None:
     said = refused("run", "acgan-digits", "--data.name", "mnits")
-    assert "data.name is 'mnits'; allowed: digits, cifar10, folder" in said
+    assert "data.name is 'mnits'; allowed: digits, cifar10, mnist" in said
 
 
 def test_data_folders_that_cannot_be_used(refused: Callable[..., str], tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_data_folders_that_cannot_be_used(refused: Callable[..., str], tmp_path:
 
 
 def test_absent_cifar10(refused: Callable[..., str]) -> None:
-    assert "CIFAR-10 is not in data/cifar-10-batches-py" in refused("run", "acgan")
+    assert "CIFAR10 is not in data/cifar-10-batches-py" in refused("run", "acgan")
 
 
 def test_bad_names_and_places(refused: Callable[..., str]) -> None:

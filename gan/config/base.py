@@ -7,7 +7,7 @@ from dataclasses import Field, dataclass, field, fields, is_dataclass
 from typing import Any, ClassVar, Literal
 
 from gan.config.data import DataConfig
-from gan.config.settings import ConfigError, operational, require
+from gan.config.settings import ConfigError, operational, require, require_choices
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class TrainConfig:
     """save at least this often; an epoch's end is saved in any case"""
 
     def __post_init__(self) -> None:
+        require_choices(self)
         for item in fields(self):
             if item.type is int:
                 require(self, item.name, getattr(self, item.name) >= 1, "1 or more")
@@ -66,6 +67,7 @@ class AdamConfig:
     """epochs (from 0) at whose start the learning rate is divided by 10"""
 
     def __post_init__(self) -> None:
+        require_choices(self)
         require(self, "learning_rate", 0 < self.learning_rate < math.inf, "above 0, finite")
         for name in ("beta1", "beta2"):
             beta = getattr(self, name)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from gan.config.base import RunConfig
-from gan.config.settings import ConfigError, require
+from gan.config.settings import ConfigError, require, require_choices
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class Game:
     """average the generator's weights with this decay, and sample from the average; 0: off"""
 
     def __post_init__(self) -> None:
+        require_choices(self)
         for name in ("critic_scale", "clip"):
             require(self, name, 0 < getattr(self, name) < math.inf, "above 0, finite")
         require(self, "penalty_weight", 0 <= self.penalty_weight < math.inf, "0 or more, finite")
@@ -60,6 +61,7 @@ class GANModel:
     """features by which the critic compares the images of a batch; 0: it does not compare them"""
 
     def __post_init__(self) -> None:
+        require_choices(self)
         require(self, "latent", self.latent >= 1, "1 or more")
         require(self, "dropout", 0 <= self.dropout < 1, "0 up to but not 1")
         require(self, "minibatch_kernels", self.minibatch_kernels >= 0, "0 or more")

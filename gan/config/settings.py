@@ -1,7 +1,7 @@
 """How a setting is declared and checked."""
 
-from dataclasses import field
-from typing import Any
+from dataclasses import field, fields
+from typing import Any, Literal, get_args, get_origin
 
 
 class ConfigError(ValueError):
@@ -17,3 +17,11 @@ def require(owner: Any, name: str, holds: bool, allowed: str) -> None:
     """Raise ConfigError for the field `name` of `owner` unless it holds."""
     if not holds:
         raise ConfigError(f"{owner.prefix}{name} is {getattr(owner, name)!r}; allowed: {allowed}")
+
+
+def require_choices(owner: Any) -> None:
+    """Raise ConfigError for a field of `owner` that is not one of the words of its Literal type."""
+    for item in fields(owner):
+        if get_origin(item.type) is Literal:
+            allowed = get_args(item.type)
+            require(owner, item.name, getattr(owner, item.name) in allowed, ", ".join(allowed))

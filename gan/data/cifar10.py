@@ -6,31 +6,32 @@ import numpy as np
 from PIL import Image
 
 from gan.config import DataConfig
+from gan.data import official
 from gan.data.images import DataError, DataInfo, ImageSet, resize, to_array
 
 _CLASSES = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
 )  # fmt: skip
 _FOLDER = "cifar-10-batches-py"
-_FILES = (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch", "batches.meta")
+_MD5 = {
+    "data_batch_1": "c99cafc152244af753f735de768cd75f",
+    "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
+    "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
+    "data_batch_4": "634d18415352ddfa80567beed471001a",
+    "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
+    "test_batch": "40351d587109b95175f43aff81a1287e",
+    "batches.meta": "5ff9c542aee3614f3951f8cda6e48888",
+}
 
 
 def inspect(config: DataConfig) -> DataInfo:
-    """Presence only; torchvision compares the checksums when the images are read."""
-    folder = Path(config.root) / _FOLDER
-    missing = [name for name in _FILES if not (folder / name).is_file()]
-    if missing and config.download:
-        _read(config, train=True)
-        missing = []
-    if missing:
-        raise DataError(
-            f"CIFAR-10 is not in {folder} ({missing[0]} is missing); give the folder above "
-            f"{_FOLDER} as --data.root, or --data.download on a machine with internet"
-        )
+    """Presence and checksums, without reading the images."""
+    official.require_files("CIFAR10", Path(config.root) / _FOLDER, _MD5, config)
     return _info(50_000, 10_000)
 
 
 def load(config: DataConfig) -> ImageSet:
+    inspect(config)
     train_images, train_labels = _read(config, train=True)
     test_images, test_labels = _read(config, train=False)
     info = _info(len(train_labels), len(test_labels))
@@ -46,7 +47,7 @@ def _read(config: DataConfig, train: bool) -> tuple[np.ndarray, np.ndarray]:
     from torchvision.datasets import CIFAR10
 
     try:
-        part = CIFAR10(config.root, train=train, download=config.download)
+        part = CIFAR10(config.root, train=train)
     except (RuntimeError, OSError) as error:
         raise DataError(f"CIFAR-10 in {config.root} cannot be read: {error}") from error
     if config.image_size == part.data.shape[1]:
