@@ -35,9 +35,11 @@ Networks trained with Ganymede: {networks}.{unfinished}
     model = gan.load({folder!r})
     {example}
 
-Any other program gets the tensors by `safetensors.torch.load_file({weights!r})`, under names
-such as `{name}`. `config.json` tells what they were trained on and how, and the SHA-256 of the
-weights and of the checkpoint that they were taken from.
+Any other program gets the tensors by `safetensors.torch.load_file({weights!r})`,
+under names such as `{name}`.
+
+`config.json` tells what they were trained on and how, and the SHA-256 of the weights and of the
+checkpoint that they were taken from.
 {caution}"""
 _SAMPLED = "images = model.sample(16)  # (16, {channels}, {size}, {size}), from -1 to 1"
 _CLASSIFIED = "logits = model.classify(images)  # (N, {channels}, {size}, {size}), from -1 to 1"

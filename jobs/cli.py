@@ -19,12 +19,14 @@ from jobs.options import (
     Evaluate,
     Export,
     Flat,
+    Interpolate,
     Launch,
     Logs,
     New,
     OfRun,
     Place,
     Resume,
+    Sample,
     Status,
 )
 from jobs.run import Run, RunError, check_name, find, list_runs
@@ -193,6 +195,22 @@ def evaluate(arguments: Sequence[str]) -> int:
     return examination.plan(options.find(), options.find_judge(), options.count, options.runs)()
 
 
+def sample(arguments: Sequence[str]) -> int:
+    """generate images of a run, finished or not: HDF5 or a folder of PNG"""
+    from jobs import generate
+
+    print(generate.sample(tyro.cli(Sample, args=arguments, prog=f"{_PROG} sample")))
+    return 0
+
+
+def interpolate(arguments: Sequence[str]) -> int:
+    """draw what a generator makes of the way from one noise vector, or class, to another"""
+    from jobs import generate
+
+    print(generate.interpolate(tyro.cli(Interpolate, args=arguments, prog=f"{_PROG} interpolate")))
+    return 0
+
+
 def export(arguments: Sequence[str]) -> int:
     """write a run's networks to a folder that needs nothing else: weights without pickle, config"""
     from jobs.export import export as write
@@ -223,6 +241,8 @@ VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "verify": verify,
     "evaluate": evaluate,
     "report": report,
+    "sample": sample,
+    "interpolate": interpolate,
     "export": export,
     "doctor": doctor,
 }

@@ -217,13 +217,17 @@ def _over_time(run: Run) -> list[Picture]:
     last = len(grids) - 1
     count = min(_PICTURES_OVER_TIME, len(grids))
     chosen = sorted({round(i * last / max(count - 1, 1)) for i in range(count)})
-    return [_grid_picture(grids[place]) for place in chosen]
+    config = run.config()
+    classes = isinstance(config, GANConfig) and config.game.auxiliary
+    return [_grid_picture(grids[place], classes) for place in chosen]
 
 
-def _grid_picture(path: Path) -> Picture:
+def _grid_picture(path: Path, classes: bool) -> Picture:
     epoch = int(path.stem.partition("-")[2])
-    alt = f"Grid of generated images after epoch {epoch}; each column is one class"
-    return _picture(path, alt, f"After epoch {epoch}: the same noise every time, a class a column.")
+    alt, caption = f"Generated images after epoch {epoch}", "the same noise every time"
+    if classes:
+        alt, caption = f"{alt}; each column is one class", f"{caption}, a class a column"
+    return _picture(path, alt, f"After epoch {epoch}: {caption}.")
 
 
 def _curves(run: Run, svg: bytes) -> Picture:
