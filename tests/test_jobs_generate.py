@@ -127,7 +127,7 @@ def test_an_empty_folder_is_filled(run: Run) -> None:
 
 
 def test_a_full_disk_leaves_nothing(run: Run, small_disk: Path) -> None:
-    (small_disk / "ballast").write_bytes(bytes((3 << 20) - (64 << 10)))
+    (small_disk / "ballast").write_bytes(bytes((3 << 20) - (8 << 10)))
     for out in ("many.h5", "many"):
         assert main(["sample", "mine", "--count", "2000", "--out", str(small_disk / out)]) == 1
         assert [path.name for path in small_disk.iterdir()] == ["ballast"]
