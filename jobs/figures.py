@@ -33,6 +33,8 @@ def rows(run: Run) -> list[Row]:
     f = _evaluation(run)
     if f is None:
         return [row for member in run.members().values() for row in _last_test_accuracy(member)]
+    if "modes" in f:
+        return _mode_rows(f)
     judge, tests = f["judge_sha256"][:12], f"{f['test_images']} held-out real images"
     found = [
         Row(
@@ -65,6 +67,25 @@ def _evaluation(run: Run) -> dict[str, Any] | None:
             return None
         return figures if figures["generator_sha256"] == known else None
     return figures
+
+
+def _mode_rows(f: dict[str, Any]) -> list[Row]:
+    points = f"{f['generated_images']} generated points"
+    near = "within three standard deviations of the nearest mode"
+    by_mode = ", ".join(map(str, f["points_by_mode"]))
+    return [
+        Row(
+            "Modes found",
+            f"{f['modes_found']} of {f['modes']}",
+            f"modes with at least one of {points} {near}; points by mode: {by_mode}",
+        ),
+        Row(
+            "Points of high quality",
+            percent(f["high_quality"]),
+            f"share of {points} {near}; of {f['test_images']} real ones it is "
+            f"{percent(f['floor_high_quality'])}",
+        ),
+    ]
 
 
 def _gan_test_row(f: dict[str, Any], judge: str) -> Row:

@@ -24,7 +24,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """All of `dcgan-digits-judged`, small: a GAN without classes, critics without S0's layers."""
     chosen = pipeline.dcgan_digits_judged()
     chosen = replace(chosen, classifier=_short(chosen.classifier), gan=_short(chosen.gan))
-    run = prepare("dcgan-digits-judged", chosen, tmp_path_factory.mktemp("runs") / "judged", 2)
+    run = prepare("dcgan-digits-judged", chosen, tmp_path_factory.mktemp("runs") / "judged", 1)
     for stage in stages(run):
         assert stage.job() == "finished"
     return run
