@@ -3,7 +3,7 @@
 import importlib
 from types import ModuleType
 
-from gan.config import ConfigError, DataConfig, GANConfig, RunConfig
+from gan.config import ConfigError, DataConfig, EncoderClassifierConfig, GANConfig, RunConfig
 from gan.data.images import DataError, DataInfo, ImageSet
 
 __all__ = [
@@ -42,7 +42,8 @@ def load(config: DataConfig) -> ImageSet:
 
 def check(config: RunConfig, info: DataInfo) -> None:
     """Raise ConfigError if these settings do not go with this data set."""
-    fewest = 2 if config.generates else 1  # a generator's BatchNorm needs two images
+    # A generator's BatchNorm needs two images, and so does telling one from the others.
+    fewest = 2 if config.generates or config.views > 1 else 1
     if not fewest <= config.train.batch_size <= info.train_count:
         raise ConfigError(
             f"train.batch_size is {config.train.batch_size}; allowed: {fewest} to "
@@ -54,6 +55,11 @@ def check(config: RunConfig, info: DataInfo) -> None:
             f"of the {info.train_count} images in {info.name}"
         )
     classes = len(info.classes)
+    if isinstance(config, EncoderClassifierConfig) and classes < 2:
+        raise ConfigError(
+            f"{config.variant} needs classes to name; {info.name} has {classes}; allowed: data "
+            "with two classes or more"
+        )
     if not (isinstance(config, GANConfig) and config.game.auxiliary):
         return
     if classes < 2:
