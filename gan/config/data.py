@@ -12,8 +12,8 @@ class DataConfig:
 
     prefix: ClassVar[str] = "data."
     name: str = "digits"
-    """data set: digits (inside scikit-learn), mnist, fashionmnist, emnist, svhn, cifar10, or folder
-    (any folder of images)"""
+    """data set: digits (inside scikit-learn), mnist, fashionmnist, emnist, svhn, cifar10, ring
+    (points in the plane), or folder (any folder of images)"""
     root: str = operational("data")
     """folder that holds the files, as torchvision lays them out (the one above MNIST/raw)"""
     download: bool = operational(False)
@@ -26,6 +26,9 @@ class DataConfig:
     """side in pixels, as the networks allow; images of another size are resized"""
     test_fraction: float = 0.2
     """share held out for testing where the set has no test part of its own"""
+    train_share: float = 1.0
+    """share of the training images that is used, of every class alike and at least one of each; the
+    same images in every run, and the smaller of two shares is a part of the larger"""
     crop_scale_min: float = 1.0
     """smallest area of a random square crop, as a share of the image; 1 switches it off"""
     flip: bool = False
@@ -46,6 +49,7 @@ class DataConfig:
     def __post_init__(self) -> None:
         require(self, "image_size", 1 <= self.image_size <= 512, "1 to 512")
         require(self, "test_fraction", 0 < self.test_fraction < 1, "between 0 and 1")
+        require(self, "train_share", 0 < self.train_share <= 1, "above 0, up to 1")
         require(self, "crop_scale_min", 0 < self.crop_scale_min <= 1, "above 0, up to 1")
         require(self, "jitter", 0 <= self.jitter <= 1, "0 to 1")
         require(self, "crop_ratio_max", 1 <= self.crop_ratio_max <= 4, "1 to 4")

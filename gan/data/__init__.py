@@ -1,9 +1,11 @@
 """Data sets, one file each: `inspect` tells size and presence without torch, `load` reads."""
 
 import importlib
+from dataclasses import replace
 from types import ModuleType
 
 from gan.config import ConfigError, DataConfig, EncoderClassifierConfig, GANConfig, RunConfig
+from gan.data import share
 from gan.data.images import DataError, DataInfo, ImageSet
 
 __all__ = [
@@ -17,6 +19,7 @@ DATA_SETS = {
     "fashionmnist": "gan.data.fashionmnist",
     "emnist": "gan.data.emnist",
     "svhn": "gan.data.svhn",
+    "ring": "gan.data.ring",
     "folder": "gan.data.folder",
 }
 
@@ -31,13 +34,26 @@ def _module(config: DataConfig) -> ModuleType:
 def inspect(config: DataConfig) -> DataInfo:
     """Size and classes of the set. Raises DataError if it is not there or not readable."""
     info: DataInfo = _module(config).inspect(config)
-    return info
+    return replace(info, train_count=_kept(config, info))
 
 
 def load(config: DataConfig) -> ImageSet:
     """All images, uint8, at the configured size. Raises DataError like `inspect`."""
     images: ImageSet = _module(config).load(config)
-    return images
+    kept = _kept(config, images.info)
+    if kept == images.info.train_count:
+        return images
+    rows = share.rows(images.train_labels, kept)
+    return replace(
+        images,
+        info=replace(images.info, train_count=kept),
+        train_images=images.train_images[rows],
+        train_labels=images.train_labels[rows],
+    )
+
+
+def _kept(config: DataConfig, info: DataInfo) -> int:
+    return share.count(info.train_count, len(info.classes), config.train_share)
 
 
 def check(config: RunConfig, info: DataInfo) -> None:
