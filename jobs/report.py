@@ -21,7 +21,9 @@ _PANELS = {  # those whose curves a run has are drawn
     "Gradient penalty": ["train/gradient_penalty"],
     "Class losses": ["train/real_class", "train/fake_class"],
     "Loss": ["train/loss"],
-    "Accuracy": ["train/accuracy", "test/accuracy"],
+    "Contrastive loss": ["train/contrastive_loss"],
+    "Cosine similarity of two views": ["train/pair_similarity"],
+    "Accuracy": ["train/accuracy", "test/accuracy", "test/knn_accuracy"],
 }
 
 
