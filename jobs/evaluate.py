@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
+    from gan.data.sources import ImageSource
+
 
 @dataclass(frozen=True)
 class Evaluate(StageJob):
@@ -63,7 +65,7 @@ class _Judge:
     model: trained.Trained
     context: Context
 
-    def _apply(self, function: Any, images: "np.ndarray") -> "Tensor":
+    def _apply(self, function: Any, images: "ImageSource") -> "Tensor":
         from gan import evaluation
 
         critic = self.model.variant.critic
@@ -74,7 +76,7 @@ class _Judge:
         except evaluation.Interrupted:
             raise Stopped(self.context.stop.reason()) from None
 
-    def features(self, images: "np.ndarray") -> "Tensor":
+    def features(self, images: "ImageSource") -> "Tensor":
         return self._apply(self.model.variant.critic.features, images)
 
     def accuracy(self, images: "np.ndarray", labels: "np.ndarray") -> float:
