@@ -55,9 +55,10 @@ class Batches:
         return self._order_of[1][first + self.share.start : first + self.share.stop]
 
     def at(self, step: int, draws: rng.Draws) -> tuple[Tensor, Tensor]:
-        """Images (B, C, S, S) float32 in [-1, 1], augmented, and labels (B,) of one step."""
+        """Images (B, C, S, S) float32 in [-1, 1], augmented, and labels (B,) of one step.
+
+        Of a system with two views (2B, C, S, S): rows k and k + B are two views of one image.
+        """
         indices = self.indices(step)
         images = to_unit(self.images[indices])
-        if augment.is_active(self.config.data):
-            images = augment.augment(images, self.config.data, draws)
-        return images, self.labels[indices]
+        return augment.views(images, self.config, draws), self.labels[indices]

@@ -97,3 +97,19 @@ def gradient_penalty(
     # vector_norm has a gradient of 0 at 0, where sqrt(sum of squares) has NaN.
     norms = torch.linalg.vector_norm(slope.flatten(1).float(), dim=1)  # (B,)
     return (norms - 1).square().mean()
+
+
+def nt_xent(projections: Tensor, temperature: float) -> Tensor:
+    """Cross-entropy of finding each view's partner among all others by cosine similarity; a scalar.
+
+    Chen et al., "A simple framework for contrastive learning of visual representations" (2020),
+    equation 1, its pairs ordered as in S4: `projections` (2N, D) has the two views of image k in
+    rows k and k + N. If all are alike the loss is ln(2N - 1). Computed in float32; a vector of
+    zeros counts as similar to none.
+    """
+    units = F.normalize(projections.float(), dim=1, eps=1e-6)  # (2N, D)
+    count = len(units)
+    itself = torch.eye(count, dtype=torch.bool, device=units.device)
+    scores = (units @ units.T / temperature).masked_fill(itself, -torch.inf)
+    partners = torch.arange(count, device=units.device).roll(count // 2)
+    return F.cross_entropy(scores, partners)

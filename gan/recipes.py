@@ -178,7 +178,7 @@ def cats_digits() -> CatsConfig:
     return CatsConfig(
         data=_DIGITS,
         train=replace(_FAST, epochs=10, batch_size=64, passes_per_epoch=6),
-        optim=AdamConfig(learning_rate=1e-3, beta1=0.5),
+        optim=_DCGAN_ADAM,
     )
 
 

@@ -36,6 +36,7 @@ class Stream(IntEnum):
     SAMPLE = 10
     EVALUATE = 11
     VISUAL = 12
+    SECOND_VIEW = 13
 
 
 def generator(seed: int, stream: Stream, step: int = 0) -> np.random.Generator:

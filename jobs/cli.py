@@ -14,7 +14,7 @@ import tyro
 from checkpoints import CheckpointError
 from gan.config import ConfigError
 from gan.data import DataError
-from jobs.options import Doctor, Flat, Launch, Logs, New, OfRun, Place, Resume, Status
+from jobs.options import Doctor, Evaluate, Flat, Launch, Logs, New, OfRun, Place, Resume, Status
 from jobs.run import Run, RunError, check_name, find, list_runs
 from slurm.errors import SchedulerError
 from slurm.executors import check_folder
@@ -173,15 +173,20 @@ def verify(arguments: Sequence[str]) -> int:
     return 1 if found else 0
 
 
+def evaluate(arguments: Sequence[str]) -> int:
+    """measure a finished GAN by a classifier, or rank the runs of a sweep"""
+    from jobs import examination
+
+    options = tyro.cli(Evaluate, args=arguments, prog=f"{_PROG} evaluate")
+    return examination.plan(options.find(), options.find_judge(), options.count, options.runs)()
+
+
 def report(arguments: Sequence[str]) -> int:
     """write a run's report anew, finished or not"""
-    from jobs import records
-    from jobs.report import Report, write
+    from jobs.report import rewrite
 
     run = tyro.cli(OfRun, args=arguments, prog=f"{_PROG} report").find()
-    outputs = write(run)
-    if records.completion(run, Report.stage):  # the record follows what it vouches for
-        records.complete(run, Report.stage, outputs, {})
+    rewrite(run)
     print(f"report: {run.report_file}")
     return 0
 
@@ -194,6 +199,7 @@ VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "resume": resume,
     "cancel": cancel,
     "verify": verify,
+    "evaluate": evaluate,
     "report": report,
     "doctor": doctor,
 }

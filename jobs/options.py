@@ -75,7 +75,8 @@ class New(Launch):
     threads: int = 0
     """threads of each rank; 0: as the run had them, else --cpus-per-task, else all here"""
     sweep: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """setting=value,value or setting=first..last; may be given again: all combinations are run"""
+    """setting=value,value or setting=first..last; may be given again: all combinations are run;
+    setting,setting=value:value,value:value varies settings together"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -90,6 +91,17 @@ class OfRun(Place):
 
     def find(self) -> Run:
         return find(self.run, self.runs)
+
+
+@dataclass(frozen=True)
+class Evaluate(OfRun):
+    judge: str | None = None
+    """finished classifier of the same images, by its name below the runs folder, or its path"""
+    count: int | None = None
+    """images compared on either side; as many as there are generated and held-out if left out"""
+
+    def find_judge(self) -> Run | None:
+        return find(self.judge, self.runs) if self.judge else None
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,13 @@ def write(run: Run) -> list[Path]:
     return outputs
 
 
+def rewrite(run: Run) -> None:
+    """Write the page anew; its completion record, if it has one, follows what it vouches for."""
+    outputs = write(run)
+    if records.completion(run, Report.stage):
+        records.complete(run, Report.stage, outputs, {})
+
+
 def draw_curves(run: Run) -> bytes:
     """The training curves of one run, as SVG."""
     from gan import scalars
@@ -132,30 +139,38 @@ def _figures(run: Run) -> list[Row]:
     """Measured figures: of the evaluation, or of training where there was none."""
     record = _reliable(run, "evaluate")
     if record is None:
-        return [_last_test_accuracy(m) for m in run.members().values() if m.scalars.is_dir()]
+        return [row for member in run.members().values() for row in _last_test_accuracy(member)]
     f = record["result"]
     judge, tests = f["judge_sha256"][:12], f"{f['test_images']} held-out real images"
-    weakest = min(f["gan_test_accuracy_by_class"].items(), key=lambda item: item[1])
     rows = [
         Row(
             "Test accuracy, trained without generator",
             _percent(f["classifier_test_accuracy"]),
-            f"correct / all, on {tests}",
-        ),
-        Row(
-            "Test accuracy, trained with generator",
-            _percent(f["discriminator_test_accuracy"]),
-            f"the GAN's discriminator on the same {tests}",
-        ),
-        Row(
-            "GAN-test accuracy",
-            _percent(f["gan_test_accuracy"]),
-            f"share of {f['generated_images']} generated images to which the classifier (weights "
-            f"{judge}), trained on real images only, gives the label that was asked for; "
-            f"lowest for class {weakest[0]}: {_percent(weakest[1])}",
-        ),
+            f"correct / all, on {tests}; the classifier (weights {judge}) that is the measure",
+        )
     ]
+    if "discriminator_test_accuracy" in f:
+        rows.append(
+            Row(
+                "Test accuracy, trained with generator",
+                _percent(f["discriminator_test_accuracy"]),
+                f"the GAN's discriminator on the same {tests}",
+            )
+        )
+    if "gan_test_accuracy" in f:
+        rows.append(_gan_test_row(f, judge))
     return rows + _distance_rows(f, judge)
+
+
+def _gan_test_row(f: dict[str, Any], judge: str) -> Row:
+    weakest, share = min(f["gan_test_accuracy_by_class"].items(), key=lambda item: item[1])
+    return Row(
+        "GAN-test accuracy",
+        _percent(f["gan_test_accuracy"]),
+        f"share of {f['generated_images']} generated images to which the classifier (weights "
+        f"{judge}), trained on real images only, gives the label that was asked for; "
+        f"lowest for class {weakest}: {_percent(share)}",
+    )
 
 
 def _distance_rows(f: dict[str, Any], judge: str) -> list[Row]:
@@ -182,16 +197,16 @@ def _distance_rows(f: dict[str, Any], judge: str) -> list[Row]:
     return rows
 
 
-def _last_test_accuracy(run: Run) -> Row:
+def _last_test_accuracy(run: Run) -> list[Row]:
+    """Of training; nothing for a network that names no classes."""
     from gan import scalars
 
-    name = f"Test accuracy of {run.path.name}"
-    curve = scalars.read(run.scalars).get("test/accuracy")
+    curve = scalars.read(run.scalars).get("test/accuracy") if run.scalars.is_dir() else None
     if curve is None:
-        return Row(name, "not measured yet", "it is, after every epoch")
+        return []
     steps, values = curve
     how = f"correct / all on the test images, after step {steps[-1]}"
-    return Row(name, _percent(float(values[-1])), how)
+    return [Row(f"Test accuracy of {run.path.name}", _percent(float(values[-1])), how)]
 
 
 def _over_time(run: Run) -> list[Picture]:

@@ -1,5 +1,6 @@
 """The job that packs the samples of training and generates the final ones."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,26 +16,40 @@ class Sample(StageJob):
 
     def work(self, context: Context) -> Result:
         from checkpoints import files
-        from gan import evaluation, rng, samples
+        from gan import samples
 
         run = context.run
         model = trained.load(run)
-        assert model.variant.sampler is not None, "only runs with a generator have this stage"
         attributes = provenance(run)
         store = samples.SampleStore(run.path, attributes, context.attempt.guard)
         packed = store.pack()
-        config = run.config()
-        labels = model.variant.asked(config.train.final_samples)
-        draws = rng.Draws(config.seed, 0, model.device)
-        noise = model.variant.noise(labels, rng.Stream.SAMPLE, draws)
-        try:
-            images = evaluation.generate(model.variant.sampler, noise, context.stop.reason)
-        except evaluation.Interrupted:
-            raise Stopped(context.stop.reason()) from None
+        count = run.config().train.final_samples
+        images, labels = generate(model, count, context.stop.reason)
         step = np.array([model.checkpoint.step])
         attributes |= {"weights_sha256": model.checksum}
-        content = samples.pack_bytes(images[None], labels.cpu().numpy(), step, attributes)
+        content = samples.pack_bytes(images[None], labels, step, attributes)
         files.write_bytes(run.generated_file, content)
         context.say(f"packed {len(packed.steps)} snapshots, generated {len(images)} images")
         figures = {"snapshots": len(packed.steps), "generated": len(images)}
         return Result([store.file, run.generated_file], figures)
+
+
+def generate(
+    model: trained.Trained, count: int, stop: Callable[[], str | None]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The first `count` images (count, H, W, C) uint8 of a finished run, and the labels asked for.
+
+    A function of the run's seed: more of them begin with the same ones. Raises Stopped.
+    """
+    from gan import evaluation, rng
+
+    variant = model.variant
+    assert variant.sampler is not None, "only runs with a generator are sampled"
+    labels = variant.asked(count)
+    draws = rng.Draws(model.run.config().seed, 0, model.device)
+    noise = variant.noise(labels, rng.Stream.SAMPLE, draws)
+    try:
+        images = evaluation.generate(variant.sampler, noise, stop)
+    except evaluation.Interrupted:
+        raise Stopped(stop()) from None
+    return images, labels.cpu().numpy()

@@ -30,17 +30,19 @@ class Sweep:
 def sweep(base: RunConfig, specifications: Sequence[str]) -> Sweep:
     """Every combination of `model.width=32,64` and `seed=0..3` (0, 1, 2, 3), applied to `base`.
 
-    A run is named after its values, as model.width-32_seed-0. Raises ConfigError for an unknown
-    setting, a value of the wrong kind, or two combinations that are the same.
+    Settings that go together take their values together: of `model.width,model.latent=32:64,64:128`
+    there are two, not four. A run is named after its values, as model.width-32_seed-0. Raises
+    ConfigError for an unknown setting, a value of the wrong kind, or two combinations that are the
+    same.
     """
     axes = [_axis(specification, base) for specification in specifications]
-    settings = [name for name, _ in axes]
+    settings = [name for axis in axes for name in axis.names]
     if repeated := [name for name in settings if settings.count(name) > 1]:
         raise ConfigError(f"sweep has {repeated[0]} twice; allowed: each setting once")
     runs: dict[str, RunConfig] = {}
     names: dict[RunConfig, str] = {}
-    for values in itertools.product(*(values for _, values in axes)):
-        point = list(zip((name for name, _ in axes), values, strict=True))
+    for values in itertools.product(*(axis.values for axis in axes)):
+        point = list(zip(settings, itertools.chain(*values), strict=True))
         name = "_".join(f"{key}-{_UNSAFE.sub('-', value)}" for key, value in point)
         config = _apply(base, point)
         if name in runs or config in names:
@@ -52,26 +54,43 @@ def sweep(base: RunConfig, specifications: Sequence[str]) -> Sweep:
     return Sweep(runs)
 
 
-def _axis(specification: str, base: RunConfig) -> tuple[str, list[str]]:
-    name, equals, listed = specification.partition("=")
-    name = name.replace("-", "_")
+@dataclass(frozen=True)
+class _Axis:
+    """Settings that vary together, mostly one alone, and their values."""
+
+    names: tuple[str, ...]
+    values: list[tuple[str, ...]]
+
+
+def _axis(specification: str, base: RunConfig) -> _Axis:
+    left, equals, listed = specification.partition("=")
+    names = tuple(name.replace("-", "_") for name in left.split(","))
     known = flatten(base)
-    if not equals or name not in known:
+    if not equals or not known.keys() >= set(names):
         raise ConfigError(
-            f"sweep is {specification!r}; allowed: setting=value,value or setting=first..last, of "
-            + ", ".join(sorted(known))
+            f"sweep is {specification!r}; allowed: setting=value,value or setting=first..last or "
+            "setting,setting=value:value,value:value, of " + ", ".join(sorted(known))
         )
-    span = _RANGE.fullmatch(listed)
-    if span is None:
-        values = listed.split(",")
-    else:
-        first, last = int(span[1]), int(span[2])
-        if not 0 <= last - first < _MOST:
-            raise ConfigError(f"sweep is {specification!r}; allowed: first..last, ascending")
-        values = [str(number) for number in range(first, last + 1)]
-    if not all(values):
+    values = [tuple(v.split(":")) if len(names) > 1 else (v,) for v in _listed(listed)]
+    if wrong := [":".join(value) for value in values if len(value) != len(names)]:
+        raise ConfigError(
+            f"sweep is {specification!r}, which has {wrong[0]!r}; allowed: {len(names)} values "
+            "with : between them, one for each setting"
+        )
+    if not all(itertools.chain(*values)):
         raise ConfigError(f"sweep is {specification!r}; allowed: no empty values")
-    return name, values
+    return _Axis(names, values)
+
+
+def _listed(values: str) -> list[str]:
+    """`a,b` and `1..3` one by one."""
+    span = _RANGE.fullmatch(values)
+    if span is None:
+        return values.split(",")
+    first, last = int(span[1]), int(span[2])
+    if not 0 <= last - first < _MOST:
+        raise ConfigError(f"sweep has {values!r}; allowed: first..last, ascending")
+    return [str(number) for number in range(first, last + 1)]
 
 
 def _apply(base: RunConfig, point: list[tuple[str, str]]) -> RunConfig:

@@ -30,17 +30,27 @@ class Trained:
         return self.checkpoint.manifest.files["state.pt"].sha256
 
 
-def load(run: Run) -> Trained:
-    """Load a run whose training is finished. Raises Unfinished or CheckpointError."""
+def load(run: Run, images: "ImageSet | None" = None) -> Trained:
+    """Load a run whose training is finished. Raises Unfinished or CheckpointError.
+
+    `images` are the run's data, where they have been read already.
+    """
     from gan import data, numerics, variants
 
     steps = records.require(run, "train")["result"]["steps"]
     config = run.config()
     device = numerics.configure(run.settings()["threads"])
-    images = data.load(config.data)
+    images = images or data.load(config.data)
     variant = variants.build(config, images.info, device)
     checkpoint = run.store().open(steps)
     variant.load_state(checkpoint.load()["variant"])
     for network in variant.networks.values():
         network.eval().requires_grad_(False)
     return Trained(run, variant, images, checkpoint, device)
+
+
+def checksum(run: Run) -> str:
+    """SHA-256 of a finished run's weights, from its record. Raises Unfinished."""
+    record = records.require(run, "train")
+    step = run.store().path(record["result"]["steps"])
+    return str(record["outputs"][f"{step.relative_to(run.path)}/state.pt"]["sha256"])

@@ -1,34 +1,15 @@
+"""Parts of networks. Whole networks, their sizes and shapes: test_gan_variants_networks.py."""
+
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from gan.blocks import HeadOptions, S0Critic, S0Generator
+from gan.blocks import Critic, HeadOptions, MinibatchDiscrimination, S0Critic, S0Generator
 
 HEADS = HeadOptions(classes=10)
-
-
-def count(network: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in network.parameters())
-
-
-@pytest.mark.parametrize(("width", "expected"), [(196, 3_137_971), (128, 1_500_939)])
-def test_critic_has_the_tables_parameters(width: int, expected: int) -> None:
-    critic = S0Critic(32, 3, width, HEADS)
-    assert count(critic) == expected
-    norms = sum(count(m) for m in critic.modules() if isinstance(m, nn.LayerNorm))
-    assert width != 196 or norms == 708_736
-
-
-@pytest.mark.parametrize(("width", "expected"), [(196, 3_559_363), (128, 1_593_347)])
-def test_generator_has_the_tables_parameters(width: int, expected: int) -> None:
-    assert count(S0Generator(32, 3, width, 100)) == expected
-
-
-def test_critic_maps_shrink_as_in_the_table() -> None:
-    critic = S0Critic(32, 3, 2, HEADS)
-    images = torch.zeros(1, 3, 32, 32)
-    sides = [critic.activation(images, layer).shape[-1] for layer in critic.layers]
-    assert sides == [32, 16, 16, 8, 8, 8, 8, 4]
 
 
 @pytest.mark.parametrize(
@@ -66,3 +47,87 @@ def test_critic_treats_each_image_by_itself() -> None:
     alone = torch.cat([critic(image[None])[0] for image in images])
     torch.testing.assert_close(together, alone)
     assert logits.shape == (6, 10)
+
+
+def by_two_loops(features: np.ndarray, tensor: np.ndarray) -> np.ndarray:
+    """Salimans et al. (2016), section 3.2, image by image; `tensor` is (F, kernels, dims)."""
+    count, kernels = len(features), tensor.shape[1]
+    matrices = [np.einsum("f,fkd->kd", row, tensor) for row in features]
+    closeness = np.zeros((count, kernels))
+    for i in range(count):
+        for j in range(count):
+            if i != j:
+                closeness[i] += np.exp(-np.abs(matrices[i] - matrices[j]).sum(axis=1))
+    return closeness
+
+
+def test_minibatch_discrimination_is_the_papers_sum_over_pairs() -> None:
+    torch.manual_seed(0)
+    layer = MinibatchDiscrimination(features=7, kernels=4, dims=3)
+    features = torch.randn(5, 7)
+    found = layer(features)
+    assert found.shape == (5, 11)
+    assert torch.equal(found[:, :7], features)
+    tensor = layer.project.weight.detach().double().numpy().T.reshape(7, 4, 3)
+    expected = by_two_loops(features.double().numpy(), tensor)
+    np.testing.assert_allclose(found[:, 7:].detach().numpy(), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_minibatch_discrimination_sees_a_generator_that_repeats_itself() -> None:
+    torch.manual_seed(0)
+    layer = MinibatchDiscrimination(features=6, kernels=3)
+    alike = torch.randn(1, 6).expand(8, 6)
+    assert torch.allclose(layer(alike)[:, 6:], torch.full((8, 3), 7.0))  # of seven others: each 1
+    assert (layer(50 * torch.randn(8, 6))[:, 6:] < 1e-3).all()
+
+
+class Flat(Critic):
+    """A critic whose features are its pixels."""
+
+    def __init__(self, count: int, options: HeadOptions) -> None:
+        super().__init__()
+        self.add_heads(count, options)
+
+    def features(self, images: Tensor) -> Tensor:
+        return images.flatten(1)
+
+
+def test_heads_are_those_asked_for() -> None:
+    images = torch.randn(3, 1, 2, 2)
+    for scores, classes in ((True, 0), (True, 5), (False, 5)):
+        answers = Flat(4, HeadOptions(classes, scores=scores))(images)
+        assert answers[0] is None if not scores else answers[0].shape == (3,)
+        assert answers[1] is None if not classes else answers[1].shape == (3, 5)
+
+
+def test_score_alone_depends_on_the_other_images() -> None:
+    """The class of an image is its own; only whether it is real is a matter of its batch."""
+    critic = Flat(4, HeadOptions(classes=5, minibatch_kernels=6)).eval()
+    images = torch.randn(3, 1, 2, 2)
+    changed = torch.cat([images[:2], -images[2:]])
+    (before, before_class), (after, after_class) = critic(images), critic(changed)
+    assert (before[:2] != after[:2]).all()
+    assert torch.equal(before_class[:2], after_class[:2])
+
+
+def test_critics_without_stages_say_so() -> None:
+    critic = Flat(4, HeadOptions())
+    assert critic.layers == ()
+    with pytest.raises(ValueError, match="no layer 'conv1'; this network has none to look into"):
+        critic.activation(torch.zeros(1, 1, 2, 2), "conv1")
+
+
+def test_dropout_stands_before_both_heads() -> None:
+    options = HeadOptions(classes=2, dropout=0.5)
+    critic = Flat(1000, options)
+    nn.init.ones_(critic.fc1.weight)
+    nn.init.ones_(critic.fc10.weight)
+    nn.init.zeros_(critic.fc1.bias)
+    nn.init.zeros_(critic.fc10.bias)
+    score, logits = critic(torch.ones(1, 1, 1000, 1))
+    # what is kept counts twice, and both heads see the same mask
+    assert 800 < score.item() < 1200
+    assert score.item() % 2 == 0
+    assert logits.tolist() == [[score.item()] * 2]
+    assert critic.eval()(torch.ones(1, 1, 1000, 1))[0].item() == 1000
+    assert Flat(4, replace(options, dropout=0.0)).dropout.p == 0

@@ -1,5 +1,6 @@
 """Exact resume: however often and wherever a run is broken off, it ends in the same bits."""
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from trainers import StopAt, products, quiet
 
 from checkpoints import CheckpointError
 from gan import samples, scalars
-from gan.config import ACGANConfig, ClassifierConfig, RunConfig
+from gan.config import ACGANConfig, ClassifierConfig, Game, RunConfig
 from gan.trainer import Hooks, NonFiniteLoss, Trainer
 
 Make = Callable[..., Trainer]
@@ -22,9 +23,21 @@ def final_state(trainer: Trainer) -> dict:
     return trainer.outputs.checkpoints.latest().load()
 
 
-@pytest.fixture(params=["acgan", "classifier"])
+def fast(config: RunConfig) -> RunConfig:
+    return replace(config, train=replace(config.train, precision="bfloat16", channels_last=True))
+
+
+def dropping(config: ACGANConfig) -> ACGANConfig:
+    """Random masks and a critic that compares the images of a batch, beside clipped weights."""
+    model = replace(config.model, dropout=0.4, minibatch_kernels=3)
+    return replace(config, model=model, game=Game(regulariser="clipping", auxiliary=True))
+
+
+@pytest.fixture(params=["acgan", "classifier", "fast acgan", "fast classifier", "dropping acgan"])
 def config(request: pytest.FixtureRequest) -> RunConfig:
-    return request.getfixturevalue(f"tiny_{request.param}")
+    change, _, name = request.param.rpartition(" ")
+    tiny = request.getfixturevalue(f"tiny_{name}")
+    return {"": lambda c: c, "fast": fast, "dropping": dropping}[change](tiny)
 
 
 def assert_same_end(straight: Trainer, broken: Trainer, folders: tuple[Path, Path]) -> None:
@@ -231,3 +244,108 @@ def test_a_stopped_run_leaves_a_verified_checkpoint(
     trainer = make_trainer(tmp_path, tiny_acgan, quiet(StopAt(5)))
     assert trainer.train() == "terminated"
     assert trainer.outputs.checkpoints.latest().step == trainer.step == 5
+
+
+def strides(trainer: Trainer) -> dict[str, tuple[int, ...]]:
+    """Memory layout of every weight and of all that Adam keeps of it."""
+    found = {}
+    for player, optimizer in trainer.variant.optimizers.items():
+        for name, parameter in trainer.variant.networks[player].named_parameters():
+            kept = optimizer.state.get(parameter, {}) | {"weight": parameter}
+            found |= {
+                f"{player}/{name}/{key}": value.stride()
+                for key, value in kept.items()
+                if value.shape == parameter.shape
+            }
+    return found
+
+
+def test_channels_stay_innermost_through_a_save(
+    tiny_acgan: ACGANConfig, make_trainer: Make, tmp_path: Path
+) -> None:
+    """Other strides mean other kernels, and other last bits."""
+    first = make_trainer(tmp_path, fast(tiny_acgan), quiet(StopAt(3)))
+    assert first.train() == "terminated"
+    second = make_trainer(tmp_path, fast(tiny_acgan), quiet(StopAt(0)))
+    second.train()
+    assert second.step == 3
+    assert strides(first) == strides(second)
+    weights = [p for p in second.variant.critic.parameters() if p.dim() == 4 and p.shape[1] > 1]
+    assert weights
+    assert all(w.is_contiguous(memory_format=torch.channels_last) for w in weights)
+    assert not any(w.is_contiguous() for w in weights)
+    for network in second.variant.networks.values():  # the average of the generator too
+        four = [p for p in network.parameters() if p.dim() == 4]
+        assert all(w.is_contiguous(memory_format=torch.channels_last) for w in four)
+
+
+def terms_of(trainer: Trainer, steps: int) -> list[torch.Tensor]:
+    terms = []
+    update = trainer.variant.update
+    trainer.variant.update = lambda *a: terms.append(update(*a)) or terms[-1]
+    for _ in range(steps):
+        trainer.train_step()
+    return terms
+
+
+def test_options_that_are_off_touch_nothing(
+    config: RunConfig, make_trainer: Make, tmp_path: Path
+) -> None:
+    """float32 is the plain eager arithmetic; bfloat16 is another, close to it."""
+    train = replace(config.train, precision="float32", channels_last=False)
+    plain = make_trainer(tmp_path / "a", replace(config, train=train))
+    bare = make_trainer(tmp_path / "b", replace(config, train=train))
+    bare.variant.mixed = contextlib.nullcontext
+    assert all(
+        p.is_contiguous() for net in plain.variant.networks.values() for p in net.parameters()
+    )
+    found, expected = terms_of(plain, 3), terms_of(bare, 3)
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+    low = replace(config, train=replace(train, precision="bfloat16"))
+    coarse = terms_of(make_trainer(tmp_path / "c", low), 1)[0]
+    assert coarse.dtype == torch.float32
+    assert not torch.equal(coarse, found[0])
+    torch.testing.assert_close(coarse, found[0], rtol=0.05, atol=0.15)
+
+
+def masks(trainer: Trainer, steps: int) -> list[torch.Tensor]:
+    """What dropout keeps of ones, in the critic's first training pass of each step."""
+    seen: list[torch.Tensor] = []
+    dropout = trainer.variant.critic.dropout
+    dropout.register_forward_hook(lambda module, given, out: seen.append((out != 0).float()))
+    marks = []
+    for _ in range(steps):
+        marks.append(len(seen))
+        trainer.train_step()
+    return [seen[mark] for mark in marks]
+
+
+def test_dropout_is_a_function_of_seed_and_step(
+    tiny_acgan: ACGANConfig, make_trainer: Make, tmp_path: Path
+) -> None:
+    config = dropping(tiny_acgan)
+    whole = masks(make_trainer(tmp_path / "a", config), 4)
+    make_trainer(tmp_path / "b", config, quiet(StopAt(2))).train()
+    resumed = make_trainer(tmp_path / "b", config, quiet(StopAt(0)))
+    resumed.train()  # goes on from step 2, and stops at once
+    torch.manual_seed(99)  # whatever the process drew before
+    assert all(torch.equal(a, b) for a, b in zip(whole[2:], masks(resumed, 2), strict=True))
+    assert not torch.equal(whole[0], whole[1])
+    other = masks(make_trainer(tmp_path / "c", replace(config, seed=1)), 1)
+    assert not torch.equal(whole[0], other[0])
+    kept = torch.stack(whole).mean().item()
+    assert kept == pytest.approx(1 - 0.4, abs=0.06)
+
+
+def test_one_step_uses_different_masks_for_each_of_its_passes(
+    tiny_acgan: ACGANConfig, make_trainer: Make, tmp_path: Path
+) -> None:
+    trainer = make_trainer(tmp_path, dropping(tiny_acgan))
+    seen: list[torch.Tensor] = []
+    trainer.variant.critic.dropout.register_forward_hook(
+        lambda module, given, out: seen.append(out.detach() != 0)
+    )
+    trainer.train_step()
+    assert len(seen) == 3  # for the generator; real; generated
+    assert not torch.equal(seen[0], seen[1])
+    assert not torch.equal(seen[1], seen[2])

@@ -29,6 +29,22 @@ def test_values_have_their_settings_type(tiny_acgan: ACGANConfig) -> None:
     assert "optim.learning_rate-1e-3_data.flip-true" in runs
 
 
+def test_settings_that_go_together_vary_together(tiny_acgan: ACGANConfig) -> None:
+    pairs = "game.loss,game.regulariser=non-saturating:none,wasserstein:gradient-penalty"
+    runs = sweep(tiny_acgan, [pairs, "seed=0..1"]).members()
+    found = [(c.game.loss, c.game.regulariser, c.seed) for c in runs.values()]
+    assert found == [
+        ("non-saturating", "none", 0), ("non-saturating", "none", 1),
+        ("wasserstein", "gradient-penalty", 0), ("wasserstein", "gradient-penalty", 1),
+    ]  # fmt: skip
+    assert "game.loss-wasserstein_game.regulariser-gradient-penalty_seed-1" in runs
+
+
+def test_a_value_alone_may_hold_a_colon(tiny_acgan: ACGANConfig) -> None:
+    (config,) = sweep(tiny_acgan, ["data.root=a:b"]).members().values()
+    assert config.data.root == "a:b"
+
+
 def test_a_name_holds_nothing_that_a_folder_could_not(tiny_acgan: ACGANConfig) -> None:
     (name,) = sweep(tiny_acgan, ["data.root=/some where/$(x)"]).members()
     assert name == "data.root--some-where-x-"
@@ -41,14 +57,28 @@ def test_a_name_holds_nothing_that_a_folder_could_not(tiny_acgan: ACGANConfig) -
         (["seed"], "sweep is 'seed'; allowed: setting=value"),
         (["seed="], "sweep is 'seed='; allowed: no empty values"),
         (["seed=1,,2"], "sweep is 'seed=1,,2'; allowed: no empty values"),
-        (["seed=3..1"], r"sweep is 'seed=3..1'; allowed: first\.\.last, ascending"),
-        (["seed=0..100000"], r"sweep is 'seed=0..100000'; allowed: first\.\.last, ascending"),
+        (["seed=3..1"], r"sweep has '3..1'; allowed: first\.\.last, ascending"),
+        (["seed=0..100000"], r"sweep has '0..100000'; allowed: first\.\.last, ascending"),
         (["model.width=4,wide"], "sweep model.width=wide: Expected `int`"),
         (["model.width=0"], "sweep model.width=0: model.width is 0; allowed: 1 or more"),
         (["seed=1,1"], "sweep has seed-1 twice; allowed: each combination once"),
         (["optim.learning_rate=1e-3,0.001"], "sweep has optim.learning_rate-1e-3 twice"),
         (["data.root=a b,a-b"], "sweep has data.root-a-b twice"),
         (["seed=0,1", "seed=2"], "sweep has seed twice; allowed: each setting once"),
+        (["seed,seed=1:2"], "sweep has seed twice; allowed: each setting once"),
+        (["seed,model.width=1:4", "seed=2"], "sweep has seed twice; allowed: each setting once"),
+        (
+            ["seed,model.width=1:4,2"],
+            "has '2'; allowed: 2 values with : between them, one for each",
+        ),
+        (["seed,model.width=1:4:5"], "has '1:4:5'; allowed: 2 values with :"),
+        (["seed,model.width=0..3"], "has '0'; allowed: 2 values with :"),
+        (["seed,model.width=1:"], "sweep is 'seed,model.width=1:'; allowed: no empty values"),
+        (["seed,model.widht=1:4"], "allowed: setting=value,value .* setting,setting=value:value"),
+        (
+            ["game.loss,game.auxiliary=wasserstein:true", "game.regulariser=none"],
+            "sweep game.loss=wasserstein, .*=none: game.regulariser is 'none' with the Wasserstein",
+        ),
         (["data.root=" + "x" * 300], "allowed: names of up to 200 letters"),
     ],
 )

@@ -40,6 +40,16 @@ class DataConfig:
     """mirror half of the training images"""
     jitter: float = 0.0
     """strength of random brightness, contrast, saturation and hue changes; 0 switches it off"""
+    crop_ratio_max: float = 1.0
+    """longest crop, as its width over its height, or height over width; 1: squares only"""
+    hue: float | None = None
+    """strength of the jitter's hue changes, in turns; as jitter if left out"""
+    jitter_share: float = 1.0
+    """share of the training images whose colours are jittered"""
+    grey: float = 0.0
+    """share of the training images that lose their colour"""
+    blur: float = 0.0
+    """share of the training images that are blurred"""
 
     def __post_init__(self) -> None:
         require(self, "image_size", 1 <= self.image_size <= 512, "1 to 512")
@@ -47,4 +57,8 @@ class DataConfig:
         require(self, "test_fraction", 0 < self.test_fraction < 1, "between 0 and 1")
         require(self, "train_share", 0 < self.train_share <= 1, "above 0, up to 1")
         require(self, "crop_scale_min", 0 < self.crop_scale_min <= 1, "above 0, up to 1")
-        require(self, "jitter", 0 <= self.jitter <= 0.5, "0 to 0.5")
+        require(self, "jitter", 0 <= self.jitter <= 1, "0 to 1")
+        require(self, "crop_ratio_max", 1 <= self.crop_ratio_max <= 4, "1 to 4")
+        require(self, "hue", self.hue is None or 0 <= self.hue <= 0.5, "0 to 0.5")
+        for name in ("jitter_share", "grey", "blur"):
+            require(self, name, 0 <= getattr(self, name) <= 1, "0 to 1")
