@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
+    from gan.data.sources import ImageSource
     from gan.metrics import Distances
 
 Stop = Callable[[], str | None]  # why to stop, or None
@@ -28,7 +29,7 @@ class Applied:
     model: Trained
     stop: Stop
 
-    def _apply(self, function: Any, images: "np.ndarray") -> "Tensor":
+    def _apply(self, function: Any, images: "ImageSource") -> "Tensor":
         from gan import evaluation
 
         try:
@@ -37,7 +38,7 @@ class Applied:
         except evaluation.Interrupted:
             raise Stopped(self.stop()) from None
 
-    def features(self, images: "np.ndarray") -> "Tensor":
+    def features(self, images: "ImageSource") -> "Tensor":
         return self._apply(self.model.variant.critic.features, images)
 
     def logits(self, images: "np.ndarray") -> "Tensor":
