@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gan import batches
+from gan.data.sources import ImageSource
 
 BATCH = 256
 TOGETHER = 128  # images that go through a generator at once, as in the documents' training
@@ -34,7 +35,7 @@ def eval_mode(*modules: nn.Module) -> Iterator[None]:
 
 def predict(
     classify: Callable[[Tensor], Tensor],
-    images: NDArray[np.uint8],
+    images: ImageSource,
     device: torch.device,
     stop: Callable[[], object] = lambda: None,
 ) -> Tensor:

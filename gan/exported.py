@@ -41,19 +41,21 @@ under names such as `{name}`.
 `config.json` tells what they were trained on and how, and the SHA-256 of the weights and of the
 checkpoint that they were taken from.
 {caution}"""
-_SAMPLED = "images = model.sample(16)  # (16, {channels}, {size}, {size}), from -1 to 1"
-_CLASSIFIED = "logits = model.classify(images)  # (N, {channels}, {size}, {size}), from -1 to 1"
-_ENCODED = "features = model.encoder(images)  # (N, {channels}, {size}, {size}), from -1 to 1"
+_EXAMPLES = {  # by what the networks are mainly for
+    "sample": "images = model.sample(16)  # (16, {channels}, {size}, {size}), from -1 to 1",
+    "classify": "logits = model.classify(images)  # (N, {channels}, {size}, {size}), from -1 to 1",
+    "encode": "features = model.encoder(images)  # (N, {channels}, {size}, {size}), from -1 to 1",
+}
 _CAUTION = """
 Images made with them are generated, not photographs: say so wherever they are shown.
 """
 
 
 def write(
-    folder: Path, settings: dict[str, Any], networks: "dict[str, nn.Module]", name: str = ""
+    folder: Path, settings: dict[str, Any], networks: "dict[str, nn.Module]", use: str, name: str
 ) -> None:
-    """Fill an empty folder. `settings` are config.json's but for the weights; `name` is how the
-    folder will be called.
+    """Fill an empty folder. `settings` are config.json's but for the weights; `use` is what the
+    networks are mainly for (sample, classify or encode), `name` how the folder will be called.
     """
     import safetensors.torch
 
@@ -65,34 +67,26 @@ def write(
     data = safetensors.torch.save(tensors, {"format": "pt"})
     weights = {"size": len(data), "sha256": FileEntry.of(data).sha256}
     everything = settings | {"kind": stored.EXPORTED, "weights": weights}
-    note = _note(everything, list(networks), next(iter(tensors)), name or folder.name)
+    words = {"networks": ", ".join(networks), "name": next(iter(tensors)), "folder": name}
     files.write_new(folder / stored.WEIGHTS, data)
     files.write_new(folder / stored.CONFIG, files.to_json(everything))
-    files.write_new(folder / "README.md", note.encode())
+    files.write_new(folder / "README.md", _note(everything, use, words).encode())
 
 
-def _note(settings: dict[str, Any], networks: list[str], tensor: str, folder: str) -> str:
-    step, total_steps = settings["step"], settings["total_steps"]
-    example, caution = _CLASSIFIED, ""
-    if "generator" in networks:
-        example, caution = _SAMPLED, _CAUTION
-    elif "encoder" in networks:
-        example = _ENCODED
-    shape = {
-        "channels": settings["data"]["channels"],
-        "size": settings["config"]["data"]["image_size"],
-    }
+def _note(settings: dict[str, Any], use: str, words: dict[str, str]) -> str:
+    example = _EXAMPLES[use].format(
+        channels=settings["data"]["channels"], size=settings["config"]["data"]["image_size"]
+    )
+    finished = settings["step"] >= settings["total_steps"]
     return _NOTE.format(
         recipe=settings["recipe"],
-        step=step,
-        total_steps=total_steps,
-        networks=", ".join(networks),
-        unfinished=" Their training was not finished." if step < total_steps else "",
-        folder=folder,
-        example=example.format(**shape),
+        step=settings["step"],
+        total_steps=settings["total_steps"],
+        unfinished="" if finished else " Their training was not finished.",
+        example=example,
         weights=stored.WEIGHTS,
-        name=tensor,
-        caution=caution,
+        caution=_CAUTION if use == "sample" else "",
+        **words,
     )
 
 

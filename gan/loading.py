@@ -59,8 +59,9 @@ class Model:
 
     @property
     def encoder(self) -> nn.Module | None:
-        """The network that turns images into features, of a system that learns them."""
-        return self.networks.get("encoder")
+        """The network that turns images into features (N, F), of a system that has one."""
+        parts = (getattr(network, "encoder", None) for network in self.networks.values())
+        return next((part for part in parts if isinstance(part, nn.Module)), None)
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -38,7 +38,9 @@ def export(run: Run, target: Path, step: int | None = None) -> list[str]:
             model = loading.load(member.path, step, warn=tell)
             inner = folder / name
             inner.mkdir(exist_ok=True)
-            exported.write(inner, _settings(model), model.networks, name or target.name)
+            exported.write(
+                inner, _settings(model), model.networks, _use(model), name or target.name
+            )
             files.sync_folder(inner)
             done.append(f"{target / name}: {_told(model)}")
     return done
@@ -53,6 +55,12 @@ def _told(model: "Model") -> str:
     total = model.settings["total_steps"]
     unfinished = "; training is not finished" if model.step < total else ""
     return f"{', '.join(model.networks)} after step {model.step} of {total}{unfinished}"
+
+
+def _use(model: "Model") -> str:
+    if model.generator is not None:
+        return "sample"
+    return "classify" if model.variant.classifies else "encode"
 
 
 def _settings(model: "Model") -> dict[str, Any]:

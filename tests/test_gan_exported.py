@@ -31,7 +31,7 @@ def networks() -> dict[str, nn.Module]:
 
 
 def test_tensors_come_back_as_they_were(tmp_path: Path, networks: dict[str, nn.Module]) -> None:
-    exported.write(tmp_path, SETTINGS, networks)
+    exported.write(tmp_path, SETTINGS, networks, "sample", "mine")
     weights = exported.read(tmp_path, stored.read(tmp_path))
     assert (weights.step, weights.checksum) == (2, "abc")
     assert weights.networks.keys() == networks.keys()
@@ -44,7 +44,7 @@ def test_tensors_come_back_as_they_were(tmp_path: Path, networks: dict[str, nn.M
 
 
 def test_other_programs_read_the_weights(tmp_path: Path, networks: dict[str, nn.Module]) -> None:
-    exported.write(tmp_path, SETTINGS, networks)
+    exported.write(tmp_path, SETTINGS, networks, "sample", "mine")
     arrays = safetensors.numpy.load_file(tmp_path / "weights.safetensors")
     assert arrays["generator.0.weight"].shape == (4, 3, 3, 3)
     assert (arrays["generator_ema.bias"] == networks["generator_ema"].bias.detach().numpy()).all()
@@ -55,13 +55,13 @@ def test_the_same_networks_give_the_same_bytes(
 ) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-        exported.write(tmp_path / name, SETTINGS, networks, "name")
+        exported.write(tmp_path / name, SETTINGS, networks, "sample", "mine")
     for path in (tmp_path / "a").iterdir():
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
 
 
 def test_the_note_says_what_it_is(tmp_path: Path, networks: dict[str, nn.Module]) -> None:
-    exported.write(tmp_path, SETTINGS, networks, "mine")
+    exported.write(tmp_path, SETTINGS, networks, "sample", "mine")
     note = (tmp_path / "README.md").read_text()
     assert note.startswith("# r, step 2 of 5\n")
     assert "generator, generator_ema. Their training was not finished." in note
@@ -70,7 +70,7 @@ def test_the_note_says_what_it_is(tmp_path: Path, networks: dict[str, nn.Module]
     assert "generated, not photographs" in note
     (tmp_path / "b").mkdir()
     judge = {"discriminator": networks["generator"]}
-    exported.write(tmp_path / "b", SETTINGS | {"step": 5}, judge)
+    exported.write(tmp_path / "b", SETTINGS | {"step": 5}, judge, "classify", "b")
     note = (tmp_path / "b" / "README.md").read_text()
     assert "model.classify(images)" in note
     assert "not finished" not in note
@@ -78,7 +78,7 @@ def test_the_note_says_what_it_is(tmp_path: Path, networks: dict[str, nn.Module]
 
 
 def test_damage_is_named(tmp_path: Path, networks: dict[str, nn.Module]) -> None:
-    exported.write(tmp_path, SETTINGS, networks)
+    exported.write(tmp_path, SETTINGS, networks, "sample", "mine")
     settings, path = stored.read(tmp_path), tmp_path / "weights.safetensors"
     with pytest.raises(CheckpointError, match=r"config\.json cannot be used: 'weights'"):
         exported.read(tmp_path, {"step": 1})
@@ -96,7 +96,7 @@ def test_what_is_no_table_of_tensors_is_refused(
     tmp_path: Path, networks: dict[str, nn.Module]
 ) -> None:
     """Even where the checksum has been made to agree."""
-    exported.write(tmp_path, SETTINGS, networks)
+    exported.write(tmp_path, SETTINGS, networks, "sample", "mine")
     settings, path = stored.read(tmp_path), tmp_path / "weights.safetensors"
     path.write_bytes(b"\x80\x04 not tensors")
     entry = {"size": 14, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
