@@ -4,7 +4,7 @@ import importlib
 from dataclasses import replace
 from types import ModuleType
 
-from gan.config import ConfigError, DataConfig, GANConfig, RunConfig
+from gan.config import ConfigError, DataConfig, EncoderClassifierConfig, GANConfig, RunConfig
 from gan.data import share
 from gan.data.images import DataError, DataInfo, ImageSet, fits
 from gan.data.sources import View, as_channels
@@ -70,7 +70,8 @@ def _as_asked(info: DataInfo, config: DataConfig) -> DataInfo:
 
 def check(config: RunConfig, info: DataInfo) -> None:
     """Raise ConfigError if these settings do not go with this data set."""
-    fewest = 2 if config.generates else 1  # a generator's BatchNorm needs two images
+    # A generator's BatchNorm needs two images, and so does telling one from the others.
+    fewest = 2 if config.generates or config.views > 1 else 1
     if not fewest <= config.train.batch_size <= info.train_count:
         raise ConfigError(
             f"train.batch_size is {config.train.batch_size}; allowed: {fewest} to "
@@ -82,6 +83,11 @@ def check(config: RunConfig, info: DataInfo) -> None:
             f"of the {info.train_count} images in {info.name}"
         )
     classes = len(info.classes)
+    if isinstance(config, EncoderClassifierConfig) and classes < 2:
+        raise ConfigError(
+            f"{config.variant} needs classes to name; {info.name} has {classes}; allowed: data "
+            "with two classes or more"
+        )
     if not (isinstance(config, GANConfig) and config.game.auxiliary):
         return
     if classes < 2:
