@@ -271,6 +271,7 @@ class Trainer:
         checkpoint = self.outputs.checkpoints.latest(self.hooks.say) if self.world.leads else None
         step = self.world.broadcast(checkpoint.step if checkpoint else None)
         if step is None:
+            self.variant.begin(anew=True)
             self.world.align(self._state_tensors())
             return
         checkpoint = checkpoint or self.outputs.checkpoints.open(step)
@@ -281,6 +282,7 @@ class Trainer:
             self.term_count, self.step = int(state["term_count"]), int(state["step"])
         except (KeyError, RuntimeError, TypeError) as error:
             raise CheckpointError(f"{checkpoint.folder} is of another network: {error}") from error
+        self.variant.begin(anew=False)
         self._saved_step = self.step
         self.hooks.say(f"going on from step {self.step} ({checkpoint.folder.name})")
 

@@ -59,7 +59,9 @@ class Train(StageJob):
         if place.rank > 0:
             return Result()
         final = outputs.checkpoints.path(loop.step)
-        return Result([final / "state.pt", final / "manifest.json"], {"steps": loop.step})
+        return Result(
+            [final / "state.pt", final / "manifest.json"], {"steps": loop.step, **variant.facts()}
+        )
 
 
 def _tell_hand_over(context: Context, loop: "Trainer") -> None:

@@ -81,6 +81,12 @@ def test_images_are_the_files_bytes_whether_packed_or_not(small_set: str, tmp_pa
     assert np.array_equal(unpacked.test_images, images.test_images)
 
 
+def test_arrays_can_be_written_to(small_set: str, tmp_path: Path) -> None:
+    images = data.load(config(small_set, tmp_path))
+    assert images.train_images.flags.writeable  # else torch warns, and warnings are errors
+    assert images.test_images.flags.writeable
+
+
 def test_nothing_is_written_beside_the_files(small_set: str, tmp_path: Path) -> None:
     before = sorted(tmp_path.rglob("*"))
     data.load(config(small_set, tmp_path))

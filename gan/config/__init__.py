@@ -22,6 +22,15 @@ from gan.config.classifiers import (
     DCClassifierConfig,
     DCClassifierModel,
 )
+from gan.config.contrastive import (
+    Contrast,
+    EncoderClassifierConfig,
+    EncoderClassifierModel,
+    EncoderModel,
+    Pretrained,
+    SimCLRConfig,
+    SimCLRModel,
+)
 from gan.config.data import DataConfig
 from gan.config.game import Game, GANConfig, GANModel
 from gan.config.gans import (
@@ -40,10 +49,12 @@ from gan.config.settings import ConfigError
 
 __all__ = [
     "FEWEST_COMPARED", "LARGEST_STEP", "VARIANTS", "ACGANConfig", "ACGANModel", "AdamConfig",
-    "CatsConfig", "CatsModel", "ClassifierConfig", "ClassifierModel", "ConfigError",
+    "CatsConfig", "CatsModel", "ClassifierConfig", "ClassifierModel", "ConfigError", "Contrast",
     "DCClassifierConfig", "DCClassifierModel", "DCGANConfig", "DCGANLabConfig", "DCGANLabModel",
-    "DCGANModel", "DataConfig", "GANConfig", "GANModel", "Game", "MLPGANConfig", "MLPGANModel",
-    "RunConfig", "TrainConfig", "differences", "flatten", "identity", "saturation_step",
+    "DCGANModel", "DataConfig", "EncoderClassifierConfig", "EncoderClassifierModel", "EncoderModel",
+    "GANConfig", "GANModel", "Game", "MLPGANConfig", "MLPGANModel", "Pretrained", "RunConfig",
+    "SimCLRConfig", "SimCLRModel", "TrainConfig", "differences", "flatten", "identity",
+    "saturation_step",
 ]  # fmt: skip
 
 VARIANTS: dict[str, type[RunConfig]] = {
@@ -56,5 +67,7 @@ VARIANTS: dict[str, type[RunConfig]] = {
         CatsConfig,
         MLPGANConfig,
         DCGANConfig,
+        SimCLRConfig,
+        EncoderClassifierConfig,
     )
 }

@@ -134,4 +134,5 @@ def read(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
             f"{path} holds {len(content)} bytes that begin with {header.hex()}; allowed: "
             f"{len(wanted) + size} that begin with {wanted.hex()}, an idx file of {shape} bytes"
         )
-    return np.frombuffer(content, dtype=np.uint8, offset=len(wanted)).reshape(shape)
+    values = np.frombuffer(content, dtype=np.uint8, offset=len(wanted)).reshape(shape)
+    return values.copy()  # torch warns of an array that cannot be written to

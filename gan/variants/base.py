@@ -106,6 +106,16 @@ class Variant(ABC):
             logits = evaluation.predict(self.classify, data.test_images, self.device, stop)
         return {"test/accuracy": evaluation.accuracy(logits, data.test_labels)}
 
+    def begin(self, anew: bool) -> None:  # noqa: B027
+        """Called once before training; `anew` if there is no checkpoint to go on from.
+
+        Raises CheckpointError if what the system is to begin with cannot be used.
+        """
+
+    def facts(self) -> dict[str, str]:
+        """What the record of the finished training says of it, besides its steps."""
+        return {}
+
     def set_learning_rate(self, learning_rate: float) -> None:
         for optimizer in self.optimizers.values():
             for group in optimizer.param_groups:
