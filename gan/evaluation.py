@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gan import batches
+from gan.data.sources import ImageSource
 
 _BATCH = 256
 
@@ -33,7 +34,7 @@ def eval_mode(*modules: nn.Module) -> Iterator[None]:
 
 def predict(
     classify: Callable[[Tensor], Tensor],
-    images: NDArray[np.uint8],
+    images: ImageSource,
     device: torch.device,
     stop: Callable[[], object] = lambda: None,
 ) -> Tensor:

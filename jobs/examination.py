@@ -1,4 +1,7 @@
-"""Measuring finished GANs afterwards, one or all of a sweep, by a classifier of their images."""
+"""Measuring finished GANs afterwards, one or all of a sweep.
+
+The judge is a classifier of the same images; the modes of a ring of Gaussians are counted.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from jobs.measure import Judge, Stop
 
 _SAME = ("name", "train_count", "test_count", "channels", "classes", "fingerprint")
+_COUNTED = "ring"  # the data set that needs no judge
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,7 @@ class Examination:
     """What is to be measured, and how; made by `plan`, which has checked all of it."""
 
     run: Run
-    judge: Run
+    judge: Run | None  # none where modes are counted
     count: int | None = None
 
     def __call__(self) -> int:
@@ -42,9 +46,7 @@ class Examination:
                 say(f"{stopped}; the same command goes on, {done} are done")
                 return 128 + request.signal if request.signal else 1
         if self.run.is_sweep and any(found.figures for found in measured):
-            ranked = ranking.rank(measured)
-            ranking.write(self.run, ranked, self._how(measured))
-            print("\n".join([*ranked.lines(), f"ranking: {self.run.path / 'ranking.md'}"]))
+            print("\n".join(ranking.write(self.run, measured, self._how(measured))))
         return 1 if any(found.missing for found in measured) else 0
 
     def carry_out(self, stop: "Stop") -> Iterator[Measured]:
@@ -52,39 +54,45 @@ class Examination:
 
         Figures that are on record of the same networks and the same count are not made again.
         """
+        judge = self._load_judge(stop)
+        for name, run in self.run.members().items():
+            try:
+                for stage in ("train", "sample"):
+                    records.require(run, stage)
+            except records.Unfinished as error:
+                if not self.run.is_sweep:
+                    raise
+                yield Measured(name, run, {}, str(error))
+            else:
+                yield Measured(name, run, self._figures(run, judge, stop))
+
+    def _figures(self, run: Run, judge: "Judge | None", stop: "Stop") -> dict[str, Any]:
+        """From the run's record; measured and recorded first, if they are not there."""
+        asked: dict[str, Any] = {"count": self.count, "generator_sha256": trained.checksum(run)}
+        if judge:
+            asked["judge_sha256"] = judge.model.checksum
+        record = records.completion(run, Evaluate.stage)
+        if record and asked.items() <= record["result"].items():
+            return dict(record["result"])
+        if judge:
+            figures = measure.measure(trained.load(run, judge.model.data), judge, self.count)
+            figures["judge"] = str(judge.model.run.path)
+        else:
+            figures = measure.count_modes(trained.load(run), self.count, stop)
+        records.complete(run, Evaluate.stage, [], figures | asked)
+        if run.report_file.exists():
+            report.rewrite(run)
+        return figures | asked
+
+    def _load_judge(self, stop: "Stop") -> "Judge | None":
+        if self.judge is None:
+            return None
         judge = measure.Judge(trained.load(self.judge), stop)
         if not judge.model.variant.classifies:
             raise RunError(
                 f"judge is {self.judge.path}, which names no classes; allowed: a classifier"
             )
-        for name, run in self.run.members().items():
-            try:
-                records.require(run, "sample")
-            except records.Unfinished as error:
-                if "" in self.run.members():
-                    raise
-                yield Measured(name, run, {}, str(error))
-                continue
-            yield Measured(name, run, self._known(run, judge) or self._measure(run, judge))
-
-    def _known(self, run: Run, judge: "Judge") -> dict[str, Any] | None:
-        record = records.completion(run, Evaluate.stage)
-        figures: dict[str, Any] = record["result"] if record else {}
-        asked = {
-            "judge_sha256": judge.model.checksum,
-            "generator_sha256": trained.checksum(run),
-            "count": self.count,
-        }
-        return figures if asked.items() <= figures.items() else None
-
-    def _measure(self, run: Run, judge: "Judge") -> dict[str, Any]:
-        model = trained.load(run, judge.model.data)
-        figures = measure.measure(model, judge, self.count)
-        figures |= {"count": self.count, "judge": str(judge.model.run.path)}
-        records.complete(run, Evaluate.stage, [], figures)
-        if run.report_file.exists():
-            report.rewrite(run)
-        return figures
+        return judge
 
     def _tell(self, found: Measured) -> None:
         name = "/".join(filter(None, [self.run.path.name, found.name]))
@@ -92,14 +100,20 @@ class Examination:
 
     def _how(self, measured: Sequence[Measured]) -> str:
         """How the figures of a ranking were obtained."""
-        figures = next(found.figures for found in measured if found.figures)
-        real, fakes = (figures["generated_distance"][f"{k}_count"] for k in ("first", "second"))
+        f = next(found.figures for found in measured if found.figures)
+        if self.judge is None:
+            return (
+                f"Modes of the ring found by {f['generated_images']} generated points, and the "
+                "share of points within three standard deviations of a mode, beside that of "
+                f"{f['test_images']} held-out real ones."
+            )
+        real, fakes = (f["generated_distance"][f"{k}_count"] for k in ("first", "second"))
         return (
-            f"On the features of classifier {self.judge.path} (weights "
-            f"{figures['judge_sha256'][:12]}, test accuracy "
-            f"{figures['classifier_test_accuracy']:.1%}): {fakes} generated images, and beside "
-            f"them as many held-out real ones, against {real} training images. Not FID: figures "
-            "on other features, or of other numbers of images, cannot be compared with these."
+            f"On the features of classifier {self.judge.path} (weights {f['judge_sha256'][:12]}, "
+            f"test accuracy {f['classifier_test_accuracy']:.1%}): {fakes} generated images, and "
+            f"beside them as many held-out real ones, against {real} training images. Not FID: "
+            "figures on other features, or of other numbers of images, cannot be compared with "
+            "these."
         )
 
 
@@ -120,19 +134,27 @@ def plan(run: Run, judge: Run | None, count: int | None, runs: Path) -> Examinat
     finished = [member for member in members.values() if records.completion(member, "sample")]
     if not finished:
         raise RunError(f"{run.path} is not finished; allowed: runs whose samples are made")
+    _check_count(count, finished[0])
+    if all(member.config().data.name == _COUNTED for member in members.values()):
+        if judge:
+            raise RunError(f"{run.path} has points, whose modes are counted; allowed: no --judge")
+        return Examination(run, None, count)
     if judge is None:
         raise RunError(
             f"{run.path} needs a judge: give --judge, a finished classifier of the same images; "
             f"there are: {_candidates(finished[0], list_runs(runs))}"
         )
     _check_judge(judge, members)
-    info = judge.settings()["data"]
+    return Examination(run, judge, count)
+
+
+def _check_count(count: int | None, run: Run) -> None:
+    info = run.settings()["data"]
     if count is not None and not FEWEST_COMPARED <= count <= info["test_count"]:
         raise RunError(
             f"count is {count}; allowed: {FEWEST_COMPARED} to {info['test_count']}, the number of "
             f"held-out images in {info['name']}, which are measured beside as many generated ones"
         )
-    return Examination(run, judge, count)
 
 
 def _check_judge(judge: Run, members: dict[str, Run]) -> None:

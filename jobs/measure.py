@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
+    from gan.data.sources import ImageSource
     from gan.metrics import Distances
 
 Stop = Callable[[], str | None]  # why to stop, or None
@@ -28,7 +29,7 @@ class Applied:
     model: Trained
     stop: Stop
 
-    def _apply(self, function: Any, images: "np.ndarray") -> "Tensor":
+    def _apply(self, function: Any, images: "ImageSource") -> "Tensor":
         from gan import evaluation
 
         try:
@@ -37,7 +38,7 @@ class Applied:
         except evaluation.Interrupted:
             raise Stopped(self.stop()) from None
 
-    def features(self, images: "np.ndarray") -> "Tensor":
+    def features(self, images: "ImageSource") -> "Tensor":
         return self._apply(self.model.variant.critic.features, images)
 
     def logits(self, images: "np.ndarray") -> "Tensor":
@@ -102,6 +103,28 @@ def measure(model: Trained, judge: Judge, count: int | None = None) -> dict[str,
     return figures
 
 
+def count_modes(model: Trained, count: int | None, stop: Stop) -> dict[str, Any]:
+    """The figures of a GAN on the ring of Gaussians, whose modes are known: no judge is needed.
+
+    `count` points on either side; all there are if left out. Raises Stopped.
+    """
+    from gan.data import ring
+
+    fakes, _ = _generated(model, count, stop)
+    real = model.data.test_images[:count]
+    found, floor = (ring.coverage(ring.points_of(points)) for points in (fakes, real))
+    return {
+        "modes": ring.MODES,
+        "modes_found": found.modes,
+        "points_by_mode": list(found.per_mode),
+        "high_quality": found.quality,
+        "floor_high_quality": floor.quality,
+        "generated_images": len(fakes),
+        "test_images": len(real),
+        "generator_sha256": model.checksum,
+    }
+
+
 def _generated(model: Trained, count: int | None, stop: Stop) -> tuple["np.ndarray", "np.ndarray"]:
     """Images (N, C, S, S) and the labels asked for: the run's own, or more of the same kind."""
     from gan import samples
@@ -129,7 +152,13 @@ def _gan_test(judge: Judge, fakes: "np.ndarray", asked: "np.ndarray") -> dict[st
 
 
 def summary(figures: dict[str, Any]) -> str:
-    """The figures of `measure` in a line."""
+    """The figures of `measure` or `count_modes` in a line."""
+    if "modes" in figures:
+        return (
+            f"{figures['modes_found']} of {figures['modes']} modes found; "
+            f"{figures['high_quality']:.1%} of the points are of high quality "
+            f"(of real ones {figures['floor_high_quality']:.1%})"
+        )
     named = {
         "classifier_test_accuracy": "test accuracy of the judge",
         "discriminator_test_accuracy": "of the GAN's discriminator",

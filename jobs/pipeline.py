@@ -9,16 +9,15 @@ from typing import Any, ClassVar
 
 from checkpoints.files import ASIDE
 from gan import config as configs
-from gan import data
+from gan import data, recipes
 from gan.config import (
     FEWEST_COMPARED,
-    ACGANConfig,
-    ClassifierConfig,
     ConfigError,
+    GANConfig,
     RunConfig,
 )
 from gan.data import DataInfo
-from gan.recipes import RECIPES, acgan_digits, classifier_digits
+from gan.recipes import RECIPES
 from jobs import records
 from jobs.evaluate import Evaluate
 from jobs.report import Report
@@ -32,27 +31,57 @@ from jobs.visualize import Visualize
 
 @dataclass(frozen=True)
 class Comparison:
-    """A classifier and a GAN side by side; then samples, figures, pictures and one report."""
+    """A classifier and a GAN side by side; then samples, figures, pictures and one report.
+
+    Any two of the same images; on the command line each has the settings of its own kind.
+    """
 
     kind: ClassVar[str] = "comparison"
-    classifier: ClassifierConfig
-    gan: ACGANConfig
+    classifier: RunConfig
+    gan: GANConfig
     seed: int | None = None
     """seed of both, in place of their own"""
+    root: str | None = None
+    """folder that holds the files of both's data, in place of their own"""
 
     def members(self) -> dict[str, RunConfig]:
-        pair: dict[str, RunConfig] = {"classifier": self.classifier, "gan": self.gan}
-        if self.seed is None:
-            return pair
-        return {name: replace(config, seed=self.seed) for name, config in pair.items()}
+        return {"classifier": self._shared(self.classifier), "gan": self._shared(self.gan)}
+
+    def _shared(self, config: RunConfig) -> RunConfig:
+        seed = config.seed if self.seed is None else self.seed
+        root = config.data.root if self.root is None else self.root
+        return replace(config, seed=seed, data=replace(config.data, root=root))
 
 
 def demo() -> Comparison:
     """Both networks on the embedded digits, then everything else: minutes on two cores."""
-    return Comparison(classifier_digits(), acgan_digits())
+    return Comparison(recipes.classifier_digits(), recipes.acgan_digits())
 
 
-PIPELINES: dict[str, Callable[[], Comparison]] = {"demo": demo}
+def ie534() -> Comparison:
+    """S0: the classifier and the AC-WGAN-GP on CIFAR-10, what both see, and one report."""
+    return Comparison(recipes.classifier(), recipes.acgan())
+
+
+def dcgan_lab_judged() -> Comparison:
+    """S1: the DCGAN lab on MNIST, measured by a classifier above 99 %."""
+    return Comparison(recipes.mnist_classifier(), recipes.dcgan_lab())
+
+
+def dcgan_mnist_judged() -> Comparison:
+    """S4: the convolutional GAN on MNIST, measured by a classifier above 99 %."""
+    return Comparison(recipes.mnist_classifier(), recipes.dcgan_mnist())
+
+
+def dcgan_digits_judged() -> Comparison:
+    """S4: the convolutional GAN on the embedded digits, measured by a classifier: minutes."""
+    return Comparison(recipes.dc_classifier_digits(), recipes.dcgan_digits())
+
+
+_FUNCTIONS: tuple[Callable[[], Comparison], ...] = (
+    demo, ie534, dcgan_lab_judged, dcgan_mnist_judged, dcgan_digits_judged,
+)  # fmt: skip
+PIPELINES = {function.__name__.replace("_", "-"): function for function in _FUNCTIONS}
 Plan = RunConfig | Comparison | Sweep
 
 
@@ -189,7 +218,7 @@ def _threads(run: Run, config: RunConfig, threads: int, alone: bool) -> int:
     if alone:
         return threads
     quarter = threads // 4
-    return max(1, quarter) if isinstance(config, ClassifierConfig) else threads - quarter
+    return threads - quarter if config.generates else max(1, quarter)
 
 
 def _check_existing(

@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean, stdev
 from typing import Any
 
 from checkpoints import files
@@ -28,6 +29,7 @@ class Figure:
     title: str
     path: tuple[str, ...]
     form: str = ".3f"
+    ranks: int = 0  # 1: the smallest is the best, -1: the largest
 
     def of(self, figures: dict[str, Any]) -> float | None:
         """None where the run has no such figure."""
@@ -37,10 +39,13 @@ class Figure:
         return None if value is None else float(value)
 
 
-FIGURES = (  # the first ranks, the smallest first
-    Figure("Frechet distance", ("generated_distance", "frechet")),
+FIGURES = (  # those of them that rank do so in this order
+    Figure("modes found", ("modes_found",), ".0f", ranks=-1),
+    Figure("high quality", ("high_quality",), ".1%", ranks=-1),
+    Figure("of real points", ("floor_high_quality",), ".1%"),
+    Figure("Frechet distance", ("generated_distance", "frechet"), ranks=1),
     Figure("of real images", ("floor_distance", "frechet")),
-    Figure("kernel distance", ("generated_distance", "kernel")),
+    Figure("kernel distance", ("generated_distance", "kernel"), ".3g"),
     Figure("GAN-test accuracy", ("gan_test_accuracy",), ".1%"),
     Figure("discriminator's test accuracy", ("discriminator_test_accuracy",), ".1%"),
 )
@@ -74,8 +79,8 @@ class Ranking:
 
 
 def rank(measured: Sequence[Measured]) -> Ranking:
-    """All runs by the first figure, with the settings in which they differ."""
-    ordered = sorted(measured, key=lambda m: (not m.figures, _first(m)))
+    """All runs, the best first, with the settings in which they differ."""
+    ordered = sorted(measured, key=lambda m: (not m.figures, _merit(m.figures)))
     shown = [f for f in FIGURES if any(f.of(m.figures) is not None for m in measured)]
     configs = [m.run.config() for m in ordered]
     varied = varying(configs)
@@ -92,9 +97,47 @@ def rank(measured: Sequence[Measured]) -> Ranking:
     return Ranking(titles, rows)
 
 
-def _first(measured: Measured) -> float:
-    value = FIGURES[0].of(measured.figures)
-    return float("inf") if value is None else value
+def _merit(figures: dict[str, Any]) -> list[float]:
+    """Ascends from the best run to the worst."""
+    values = ((figure.of(figures), figure.ranks) for figure in FIGURES if figure.ranks)
+    return [ranks * value for value, ranks in values if value is not None]
+
+
+def over_seeds(measured: Sequence[Measured]) -> Ranking | None:
+    """Means over the seeds of each combination of the other settings, the best first; None where
+    not more than one seed was run.
+
+    Each figure as mean ± standard deviation (n - 1); a single run has no deviation.
+    """
+    done = [m for m in measured if m.figures]
+    configs = [m.run.config() for m in done]
+    varied = varying(configs) if configs else []
+    if "seed" not in varied:
+        return None
+    others = [name for name in varied if name != "seed"]
+    groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for m, config in zip(done, configs, strict=True):
+        settings = flatten(config)
+        groups.setdefault(tuple(str(settings[name]) for name in others), []).append(m.figures)
+    shown = [f for f in FIGURES if any(f.of(m.figures) is not None for m in done)]
+    ordered = sorted(groups.items(), key=lambda item: _mean_merit(item[1]))
+    rows = [
+        [*values, str(len(figures)), *(_spread(figure, figures) for figure in shown)]
+        for values, figures in ordered
+    ]
+    return Ranking([*others, "runs", *(f.title for f in shown)], rows)
+
+
+def _mean_merit(figures: Sequence[dict[str, Any]]) -> list[float]:
+    return [fmean(values) for values in zip(*map(_merit, figures), strict=True)]
+
+
+def _spread(figure: Figure, figures: Sequence[dict[str, Any]]) -> str:
+    values = [value for f in figures if (value := figure.of(f)) is not None]
+    if not values:
+        return ""
+    mean = format(fmean(values), figure.form)
+    return f"{mean} ± {format(stdev(values), figure.form)}" if len(values) > 1 else mean
 
 
 def varying(configs: Sequence[RunConfig]) -> list[str]:
@@ -103,8 +146,16 @@ def varying(configs: Sequence[RunConfig]) -> list[str]:
     return [name for name in flat[0] if any(f[name] != flat[0][name] for f in flat)]
 
 
-def write(run: Run, ranking: Ranking, how: str) -> None:
-    """`ranking.md` for readers, with `how` the figures were obtained, and `ranking.csv`."""
-    page = f"# {run.path.name}, ranked\n\n{how}\n\n{ranking.markdown()}"
+def write(run: Run, measured: Sequence[Measured], how: str) -> list[str]:
+    """`ranking.md` for readers, with `how` the figures were obtained, and `ranking.csv`; returns
+    the same tables as lines for a terminal.
+    """
+    ranked, means = rank(measured), over_seeds(measured)
+    page = f"# {run.path.name}, ranked\n\n{how}\n\n{ranked.markdown()}"
+    lines = ranked.lines()
+    if means:
+        page += f"\nMean ± standard deviation over the seeds:\n\n{means.markdown()}"
+        lines += ["", "mean ± standard deviation over the seeds:", *means.lines()]
     files.write_bytes(run.path / "ranking.md", page.encode())
-    files.write_bytes(run.path / "ranking.csv", ranking.csv().encode())
+    files.write_bytes(run.path / "ranking.csv", ranked.csv().encode())
+    return [*lines, f"ranking: {run.path / 'ranking.md'}"]

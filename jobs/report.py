@@ -8,7 +8,8 @@ from typing import Any
 
 from checkpoints import files
 from gan.config import GANConfig, flatten
-from jobs import records
+from jobs import figures, records
+from jobs.figures import percent
 from jobs.run import Run
 from jobs.stage import Context, Result, StageJob
 
@@ -33,15 +34,6 @@ class Picture:
     data: str  # data: URL
     alt: str
     caption: str
-
-
-@dataclass(frozen=True)
-class Row:
-    """One figure, and how it was obtained."""
-
-    name: str
-    value: str
-    how: str
 
 
 @dataclass(frozen=True)
@@ -94,7 +86,7 @@ def render(run: Run, curves: dict[str, bytes]) -> str:
         name=run.path.name,
         recipe=run.settings()["recipe"],
         written=time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
-        figures=_figures(run),
+        figures=figures.rows(run),
         over_time=[p for member in members.values() for p in _over_time(member)],
         curves=[_curves(member, curves[name]) for name, member in members.items()],
         visual=_visual(run),
@@ -103,14 +95,6 @@ def render(run: Run, curves: dict[str, bytes]) -> str:
         configs={name or run.path.name: flatten(m.config()) for name, m in members.items()},
         numerics=[_numerics(member) for member in members.values()],
     )
-
-
-def _reliable(run: Run, stage: str) -> dict[str, Any] | None:
-    """The completion record of a stage whose files are as it left them."""
-    try:
-        return records.require(run, stage)
-    except records.Unfinished:
-        return None
 
 
 def _missing(run: Run, rows: list[dict[str, Any]]) -> list[str]:
@@ -133,99 +117,26 @@ def _picture(path: Path, alt: str, caption: str) -> Picture:
     return Picture(_embed(path.read_bytes(), "png"), alt, caption)
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
-
-
-def _figures(run: Run) -> list[Row]:
-    """Measured figures: of the evaluation, or of training where there was none."""
-    record = _reliable(run, "evaluate")
-    if record is None:
-        return [row for member in run.members().values() for row in _last_test_accuracy(member)]
-    f = record["result"]
-    judge, tests = f["judge_sha256"][:12], f"{f['test_images']} held-out real images"
-    rows = [
-        Row(
-            "Test accuracy, trained without generator",
-            _percent(f["classifier_test_accuracy"]),
-            f"correct / all, on {tests}; the classifier (weights {judge}) that is the measure",
-        )
-    ]
-    if "discriminator_test_accuracy" in f:
-        rows.append(
-            Row(
-                "Test accuracy, trained with generator",
-                _percent(f["discriminator_test_accuracy"]),
-                f"the GAN's discriminator on the same {tests}",
-            )
-        )
-    if "gan_test_accuracy" in f:
-        rows.append(_gan_test_row(f, judge))
-    return rows + _distance_rows(f, judge)
-
-
-def _gan_test_row(f: dict[str, Any], judge: str) -> Row:
-    weakest, share = min(f["gan_test_accuracy_by_class"].items(), key=lambda item: item[1])
-    return Row(
-        "GAN-test accuracy",
-        _percent(f["gan_test_accuracy"]),
-        f"share of {f['generated_images']} generated images to which the classifier (weights "
-        f"{judge}), trained on real images only, gives the label that was asked for; "
-        f"lowest for class {weakest}: {_percent(share)}",
-    )
-
-
-def _distance_rows(f: dict[str, Any], judge: str) -> list[Row]:
-    """Generated against real, and beside it the floor: real against real, at the same size."""
-    against = {
-        "generated": ("generated", "generated images; not comparable with Inception FID"),
-        "floor": (
-            "held-out real, the floor",
-            "held-out real images; the classifier was trained on the former and not on these, so "
-            "that generated images may come out closer",
-        ),
-    }
-    rows = []
-    for key, (title, what) in against.items():
-        d = f[f"{key}_distance"]
-        how = (
-            f"on the features before the last layer of classifier {judge}: {d['first_count']} "
-            f"training images against {d['second_count']} {what}"
-        )
-        kernel = f"{d['kernel']:.2f} ± {d['kernel_spread']:.2f}"
-        over = "cubic kernel, unbiased: may fall below 0; mean ± deviation over 100 subsets,"
-        rows.append(Row(f"Frechet distance: {title}", f"{d['frechet']:.3f}", how))
-        rows.append(Row(f"Kernel distance: {title}", kernel, f"{over} {how}"))
-    return rows
-
-
-def _last_test_accuracy(run: Run) -> list[Row]:
-    """Of training; nothing for a network that names no classes."""
-    from gan import scalars
-
-    curve = scalars.read(run.scalars).get("test/accuracy") if run.scalars.is_dir() else None
-    if curve is None:
-        return []
-    steps, values = curve
-    how = f"correct / all on the test images, after step {steps[-1]}"
-    return [Row(f"Test accuracy of {run.path.name}", _percent(float(values[-1])), how)]
-
-
 def _over_time(run: Run) -> list[Picture]:
     """Five or six of the fixed grids, from the first epoch to the last."""
     grids = sorted(run.figures.glob("epoch-*.png"))
     if not grids:
         return []
+    config = run.config()
+    has_classes = isinstance(config, GANConfig) and config.game.auxiliary
     last = len(grids) - 1
     count = min(_PICTURES_OVER_TIME, len(grids))
     chosen = sorted({round(i * last / max(count - 1, 1)) for i in range(count)})
-    return [_grid_picture(grids[place]) for place in chosen]
+    return [_grid_picture(grids[place], has_classes) for place in chosen]
 
 
-def _grid_picture(path: Path) -> Picture:
+def _grid_picture(path: Path, has_classes: bool) -> Picture:
     epoch = int(path.stem.partition("-")[2])
-    alt = f"Grid of generated images after epoch {epoch}; each column is one class"
-    return _picture(path, alt, f"After epoch {epoch}: the same noise every time, a class a column.")
+    alt = f"Grid of generated images after epoch {epoch}"
+    caption = f"After epoch {epoch}: the same noise every time"
+    if has_classes:
+        alt, caption = f"{alt}; each column is one class", f"{caption}, a class a column"
+    return _picture(path, alt, f"{caption}.")
 
 
 def _curves(run: Run, svg: bytes) -> Picture:
@@ -238,40 +149,53 @@ def _curves(run: Run, svg: bytes) -> Picture:
 
 
 def _visual(run: Run) -> list[dict[str, Any]]:
-    """A section for each discriminator: perturbation, classes, features."""
-    record = _reliable(run, "visualize")
+    """A section for each discriminator: perturbation, classes, features, as far as it can."""
+    record = figures.reliable(run, "visualize")
     if record is None:
         return []
-    sections = []
-    for name, f in record["result"].items():
-        trained_with = {"classifier": "without", "gan": "with"}.get(name, "as")
-        who = f"the discriminator trained {trained_with} the generator"
+    members = run.members()
+    return [_seen(run, name, members[name], f) for name, f in record["result"].items()]
+
+
+def _seen(run: Run, name: str, member: Run, f: dict[str, Any]) -> dict[str, Any]:
+    """What one discriminator sees; `f` is what `visualize` has recorded of it."""
+    who = "the discriminator trained with the generator"
+    if not member.config().generates:
+        alone = member.config().variant == "classifier"  # S0's, which is the GAN's discriminator
+        who = "the discriminator trained without the generator" if alone else "the classifier"
+    rows, told = [], []
+    if "epsilon" in f:
         pixels = f"{f['epsilon']:g}/255"
-        perturbed = [
-            ("real", "Real images", "Real test images."),
-            ("gradients", "Gradients", "Gradient of the loss towards the next class, scaled."),
-            ("altered", "Altered images", f"The same images, every pixel moved by {pixels}."),
+        rows += [
+            [
+                ("real", "Real images", "Real test images."),
+                ("gradients", "Gradients", "Gradient of the loss towards the next class, scaled."),
+                ("altered", "Altered images", f"The same images, every pixel moved by {pixels}."),
+            ],
+            [("max-class", "Classes", "Largest logit of each class, in order.")],
         ]
-        layers = [
-            (f"max-{x}", f"Features of {x}", f"Largest response of each channel of {x}.")
-            for x in f["layers"]
-        ]
-        classes = [("max-class", "Classes", "Largest logit of each class, in order.")]
-        sections.append(
-            {
-                "title": f"What {who} sees",
-                "summary": f"On {f['images']} test images its accuracy falls from "
-                f"{_percent(f['accuracy_before'])} to {_percent(f['accuracy_after'])} when every "
-                f"pixel moves by {pixels} along the gradient's sign; {_percent(f['hit_rate'])} are "
-                f"then taken for the class after the true one. Random signs of the same size leave "
-                f"{_percent(f['control_accuracy'])}.",
-                "rows": [
-                    [_figure(run, name, who, *item) for item in items]
-                    for items in (perturbed, classes, layers)
-                ],
-            }
-        )
-    return sections
+        told.append(_perturbed(f, pixels))
+    else:
+        told.append("It names no classes: there is none to alter images towards, or to maximise.")
+    if f["layers"]:
+        caption = "Largest response of each channel of"
+        rows.append([(f"max-{x}", f"Features of {x}", f"{caption} {x}.") for x in f["layers"]])
+    else:
+        told.append("Its layers cannot be looked into: features are drawn of S0's networks.")
+    return {
+        "title": f"What {who} sees",
+        "summary": " ".join(told),
+        "rows": [[_figure(run, name, who, *item) for item in items] for items in rows],
+    }
+
+
+def _perturbed(f: dict[str, Any], pixels: str) -> str:
+    return (
+        f"On {f['images']} test images its accuracy falls from {percent(f['accuracy_before'])} to "
+        f"{percent(f['accuracy_after'])} when every pixel moves by {pixels} along the gradient's "
+        f"sign; {percent(f['hit_rate'])} are then taken for the class after the true one. Random "
+        f"signs of the same size leave {percent(f['control_accuracy'])}."
+    )
 
 
 def _figure(run: Run, name: str, who: str, title: str, alt: str, caption: str) -> Picture:

@@ -1,6 +1,7 @@
-"""The job that draws what the two discriminators learned."""
+"""The job that draws what the discriminators of a pipeline learned."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from math import ceil, sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,13 +11,15 @@ from jobs.stage import Context, Result, StageJob, Stopped
 if TYPE_CHECKING:
     import torch
 
-_SHOWN = 100  # images in a picture, as in S0
-_PREFERRED_LAYER = "conv4"  # S0's example beside the last layer
+_SHOWN = 100  # images in a picture of images, as in S0
+_LAYERS = ("conv2", "conv3", "conv4", "conv6", "conv8")  # S0's
 
 
 @dataclass(frozen=True)
 class Visualize(StageJob):
-    """Perturbation, class and feature maximisation, for both discriminators of a pipeline."""
+    """Perturbation, class and feature maximisation, for each discriminator as far as it can:
+    the first two need one that names classes, the last one whose layers can be looked into.
+    """
 
     stage = "visualize"
 
@@ -24,55 +27,77 @@ class Visualize(StageJob):
         outputs: list[Path] = []
         figures: dict[str, Any] = {}
         for name, member in context.run.members().items():
-            model = trained.load(member)
-            pictures, figures[name] = _draw(model, context)
-            for title, (images, columns) in pictures.items():
+            drawn = _draw(trained.load(member), context)
+            figures[name] = drawn.facts
+            for title, (images, columns) in drawn.pictures.items():
                 outputs.append(_save(context, f"{name}-{title}", images, columns))
         return Result(outputs, figures)
 
 
-def _draw(
-    model: trained.Trained, context: Context
-) -> tuple[dict[str, tuple["torch.Tensor", int]], dict[str, Any]]:
+@dataclass
+class _Drawn:
     """Pictures by title, as images (N, C, S, S) and columns; and the figures that go with them."""
+
+    pictures: dict[str, tuple["torch.Tensor", int]] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def _draw(model: trained.Trained, context: Context) -> _Drawn:
     import torch
 
-    from gan import batches, rng
-    from gan.visual import maximisation, perturbation
+    from gan import batches
+    from gan.visual import maximisation
 
     critic, rule = model.variant.critic, maximisation.Ascent()
+    first = torch.from_numpy(model.data.test_images[:_SHOWN]).to(model.device)
+    mean = batches.to_unit(first).mean(0)
+    drawn = _Drawn(facts={"ascent": asdict(rule), "layers": _layers(critic.layers)})
+    if model.variant.classifies:
+        _perturb(model, context, drawn)
+        _leave_if_asked(context)
+        classes = maximisation.maximise_classes(critic, mean, rule)
+        drawn.pictures["max-class"] = classes, min(len(classes), 10)
+    for layer in drawn.facts["layers"]:
+        _leave_if_asked(context)
+        features = maximisation.maximise_features(critic, layer, mean, rule)
+        drawn.pictures[f"max-{layer}"] = features, ceil(sqrt(len(features)))
+    if not drawn.pictures:
+        context.say(f"{model.run.path.name}: names no classes and has no layers to look into")
+    return drawn
+
+
+def _perturb(model: trained.Trained, context: Context, drawn: _Drawn) -> None:
+    """Alter all test images; the first of them are shown."""
+    import torch
+
+    from gan import batches, evaluation, rng
+    from gan.visual import perturbation
+
     images = batches.to_unit(torch.from_numpy(model.data.test_images).to(model.device))
     labels = torch.from_numpy(model.data.test_labels).to(model.device)
     draws = rng.Draws(model.run.config().seed, 0, model.device)
-    control = draws.uniform(rng.Stream.VISUAL, *images.shape)
-    attack = perturbation.perturb(model.variant.classify, images, labels, control)
-    _leave_if_asked(context)
-    mean = images[:_SHOWN].mean(0)
-    classes = maximisation.maximise_classes(critic, mean, rule)
-    pictures = {
-        "real": (images[:_SHOWN], 10),
-        "gradients": (perturbation.as_pictures(attack.gradients[:_SHOWN]), 10),
-        "altered": (attack.altered[:_SHOWN], 10),
-        "max-class": (classes, len(classes)),
-    }
-    chosen = _two_layers(critic.layers)
-    for layer in chosen:
-        _leave_if_asked(context)
-        features = maximisation.maximise_features(critic, layer, mean, rule)
-        pictures[f"max-{layer}"] = (features[:_SHOWN], 10)
-    shares = {k: v for k, v in vars(attack).items() if isinstance(v, float)}
+    control, stop = draws.uniform(rng.Stream.VISUAL, *images.shape), context.stop.reason
+    try:
+        attack = perturbation.perturb(
+            model.variant.classify, images, labels, control, perturbation.DEFAULT_EPSILON, stop
+        )
+    except evaluation.Interrupted:
+        raise Stopped(stop()) from None
+    drawn.pictures["real"] = images[:_SHOWN], 10
+    drawn.pictures["gradients"] = perturbation.as_pictures(attack.gradients[:_SHOWN]), 10
+    drawn.pictures["altered"] = attack.altered[:_SHOWN], 10
+    drawn.facts |= {k: v for k, v in vars(attack).items() if isinstance(v, float)}
+    drawn.facts |= {"epsilon": perturbation.DEFAULT_EPSILON, "images": len(labels)}
     context.say(
         f"{model.run.path.name}: accuracy {attack.accuracy_before:.3f}, perturbed "
         f"{attack.accuracy_after:.3f}, target hit {attack.hit_rate:.3f}, "
         f"random signs {attack.control_accuracy:.3f}"
     )
-    facts = {"epsilon": perturbation.DEFAULT_EPSILON, "images": len(labels), "layers": chosen}
-    return pictures, shares | facts | {"ascent": asdict(rule)}
 
 
-def _two_layers(layers: tuple[str, ...]) -> list[str]:
-    early = _PREFERRED_LAYER if _PREFERRED_LAYER in layers else layers[len(layers) // 2]
-    return [early, layers[-1]]
+def _layers(known: tuple[str, ...]) -> list[str]:
+    """S0's layers, as far as this network has them, and always the last."""
+    return [layer for layer in known if layer in _LAYERS or layer == known[-1]]
 
 
 def _save(context: Context, title: str, images: "torch.Tensor", columns: int) -> Path:

@@ -2,11 +2,13 @@ import io
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
 from gan import rng
 from gan.blocks import HeadOptions, S0Critic
+from gan.evaluation import Interrupted
 from gan.visual import curves, grids, maximisation, perturbation
 
 
@@ -39,6 +41,37 @@ def test_perturbation_stays_in_range_and_leaves_no_graph() -> None:
     result = perturbation.perturb(lambda x: critic(x)[1], images, torch.zeros(4).long(), images, 50)
     assert -1 <= result.altered.min() <= result.altered.max() <= 1
     assert not result.altered.requires_grad
+
+
+def test_perturbation_of_many_images_is_that_of_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    critic = make_critic()
+    images, control = torch.rand(2, 7, 1, 16, 16)
+    labels = torch.tensor([0, 1, 2, 3, 4, 5, 9])
+
+    def run() -> perturbation.Perturbation:
+        return perturbation.perturb(lambda x: critic(x)[1], images, labels, control, 20)
+
+    whole = run()
+    monkeypatch.setattr(perturbation, "_BATCH", 3)
+    parts = run()
+    torch.testing.assert_close(parts.gradients, whole.gradients)
+    for name in ("accuracy_before", "accuracy_after", "hit_rate", "control_accuracy"):
+        assert getattr(parts, name) == pytest.approx(getattr(whole, name))
+    answers = iter([False, True])
+    with pytest.raises(Interrupted):
+        perturbation.perturb(
+            lambda x: critic(x)[1], images, labels, control, 8, lambda: next(answers)
+        )
+
+
+def test_all_channels_are_drawn_however_many_rise_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    critic, mean = make_critic(), torch.zeros(1, 16, 16)
+    rule = maximisation.Ascent(iterations=5)
+    whole = maximisation.maximise_features(critic, "conv8", mean, rule)
+    monkeypatch.setattr(maximisation, "_CHUNK", 4)
+    parts = maximisation.maximise_features(critic, "conv8", mean, rule)
+    assert parts.shape == (6, 1, 16, 16)
+    torch.testing.assert_close(parts, whole)
 
 
 def test_gradient_pictures_use_the_whole_range() -> None:

@@ -10,25 +10,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gan import rng, samples
+from gan import recipes, rng, samples
 from gan.config import ACGANConfig, ClassifierConfig, RunConfig
-from jobs import measure, records, trained
+from gan.data import ring
+from jobs import figures, measure, records, trained
 from jobs.cli import main
 from jobs.examination import Examination, plan
 from jobs.pipeline import prepare
 from jobs.report import Report
 from jobs.run import Run, RunError
 from jobs.sample import Sample
-from jobs.sweep import sweep
+from jobs.sweep import Sweep, sweep
 from jobs.train import Train
 
 
-def finish(path: Path, config: RunConfig) -> Run:
+def finish(path: Path, config: RunConfig | Sweep) -> Run:
     """A run with all its networks' stages done."""
     run = prepare("tiny", config, path, 1)
     for member in run.members().values():
         assert Train(member.path)() == "finished"
-        if config.generates:
+        if member.config().generates:
             assert Sample(member.path)() == "finished"
     return run
 
@@ -167,7 +168,7 @@ def test_a_sweep_is_ranked_by_its_frechet_distances(
     assert distances == sorted(distances)
     names = [row["run"] for row in rows]
     assert names[3] == "seed-1_optim.learning_rate-1e-6"
-    assert "stage sample of" in rows[3]["why not"]
+    assert "stage train of" in rows[3]["why not"]
     for row in rows[:3]:
         record = records.completion(Run(swept.path / row["run"]), "evaluate")["result"]
         assert row["Frechet distance"] == f"{record['generated_distance']['frechet']:.3f}"
@@ -206,6 +207,56 @@ def test_told_to_stop_it_leaves_whole_records_and_goes_on(
     assert examination() == 1
     assert calls[2:] == [calls[1], list(members)[2]]  # the first was not measured again
     assert (swept.path / "ranking.md").is_file()
+
+
+@pytest.fixture
+def rings(runs: Path) -> Run:
+    """A sweep over two seeds on the ring of Gaussians."""
+    run = Run(runs / "rings")
+    base = recipes.ring()
+    config = replace(base, train=replace(base.train, epochs=1, passes_per_epoch=1))
+    return run if run.exists else finish(run.path, sweep(config, ["seed=0,1"]))
+
+
+def test_modes_of_a_ring_are_counted_without_a_judge(
+    judge: Run, rings: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = judge.path.parent
+    with pytest.raises(RunError, match="rings has points, whose modes are counted; allowed: no"):
+        plan(rings, judge, None, folder)
+    assert main(["evaluate", "rings", "--runs", str(folder)]) == 0
+    said = capsys.readouterr().out
+    members = rings.members()
+    results = {name: records.completion(m, "evaluate")["result"] for name, m in members.items()}
+    for name, member in members.items():
+        points = ring.points_of(samples.read(member.generated_file).images[0])
+        found = ring.coverage(points)
+        assert results[name]["modes_found"] == found.modes
+        assert results[name]["high_quality"] == found.quality
+        assert results[name]["generated_images"] == len(points) == 1000
+        assert results[name]["floor_high_quality"] == pytest.approx(0.989, abs=0.005)
+        assert f"{found.modes} of 8 modes found" in said
+    with (rings.path / "ranking.csv").open() as file:
+        ranked = [row["run"] for row in csv.DictReader(file)]
+    assert ranked == sorted(
+        results, key=lambda n: (-results[n]["modes_found"], -results[n]["high_quality"])
+    )
+    assert (
+        "Modes of the ring found by 1000 generated points"
+        in (rings.path / "ranking.md").read_text()
+    )
+    member = members[ranked[0]]
+    assert Report(member.path)() == "finished"
+    assert f"{results[ranked[0]]['modes_found']} of 8" in member.report_file.read_text()
+
+
+def test_figures_of_earlier_weights_are_not_shown(judge: Run, labelled: Run) -> None:
+    plan(labelled, judge, None, judge.path.parent)()
+    assert any("Frechet" in row.name for row in figures.rows(labelled))
+    record = records.completion(labelled, "evaluate")
+    records.complete(labelled, "evaluate", [], record["result"] | {"generator_sha256": "0" * 64})
+    assert not any("Frechet" in row.name for row in figures.rows(labelled))
+    records.complete(labelled, "evaluate", [], record["result"])
 
 
 @pytest.fixture

@@ -5,8 +5,9 @@ import pytest
 from PIL import Image
 
 from gan import recipes
-from gan.config import ACGANConfig, ConfigError
-from jobs import pipeline
+from gan.config import ACGANConfig, ConfigError, DCClassifierConfig, DCGANLabConfig
+from gan.data import DataError
+from jobs import cli, pipeline
 from jobs.pipeline import Comparison, plan, prepare, stages
 from jobs.run import Run, RunError
 
@@ -67,6 +68,27 @@ def test_pipeline_seed_reaches_both(tmp_path: Path) -> None:
     chosen = Comparison(recipes.classifier_digits(), recipes.acgan_digits(), seed=9)
     run = prepare("demo", chosen, tmp_path / "demo", 2)
     assert [member.config().seed for member in run.members().values()] == [9, 9]
+
+
+def test_pipeline_root_reaches_both(tmp_path: Path) -> None:
+    chosen = Comparison(recipes.classifier(), recipes.acgan(), root="somewhere")
+    with pytest.raises(DataError, match="somewhere"):
+        prepare("ie534", chosen, tmp_path / "ie534", 2)
+    assert [config.data.root for config in chosen.members().values()] == ["somewhere"] * 2
+
+
+def test_any_pair_has_its_own_settings_as_flags(capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["--classifier.model.width", "3", "--gan.game.loss", "least-squares"]
+    flags += ["--gan.model.noise", "normal", "--seed", "4"]
+    chosen, _ = cli._parse_run("dcgan-lab-judged", pipeline.dcgan_lab_judged(), flags)
+    assert isinstance(chosen.classifier, DCClassifierConfig)
+    assert isinstance(chosen.gan, DCGANLabConfig)
+    assert chosen.classifier.model.width == 3
+    assert (chosen.gan.game.loss, chosen.gan.model.noise) == ("least-squares", "normal")
+    assert [config.seed for config in chosen.members().values()] == [4, 4]
+    with pytest.raises(SystemExit):  # S0's networks have other settings
+        cli._parse_run("ie534", pipeline.ie534(), ["--gan.model.depth", "3"])
+    assert "--gan.model.depth" in capsys.readouterr().err
 
 
 def test_unknown_name_lists_all(tmp_path: Path) -> None:

@@ -51,7 +51,8 @@ class Page(HTMLParser):
 def test_page_stands_alone_and_every_picture_is_described(demo: Run) -> None:
     text = demo.report_file.read_text()
     page = Page(text)
-    assert len(page.images) == 2 + 2 + 2 * 6  # grids, curves, and six pictures a discriminator
+    # grids, curves, and of each discriminator: images thrice, classes, three layers
+    assert len(page.images) == 2 + 2 + 2 * 7
     assert all(link.startswith("data:image/") for link in page.links)
     assert all(image["alt"] for image in page.images)
     assert text.count("<figcaption>") == len(page.images)

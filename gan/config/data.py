@@ -24,6 +24,11 @@ class DataConfig:
     """which selection of EMNIST"""
     image_size: int = 32
     """side in pixels, as the networks allow; images of another size are resized"""
+    channels: Literal["as-is", "grey", "rgb"] = "as-is"
+    """colours: as the set has them, or all grey (ITU-R BT.601), or all RGB (grey three times)"""
+    memory_gb: float = operational(8.0)
+    """GB (1e9 bytes) of images that are held in memory; of larger sets, packed or in a folder, the
+    training images are read when they are needed"""
     test_fraction: float = 0.2
     """share held out for testing where the set has no test part of its own"""
     train_share: float = 1.0
@@ -48,6 +53,7 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         require(self, "image_size", 1 <= self.image_size <= 512, "1 to 512")
+        require(self, "memory_gb", self.memory_gb >= 0, "0 or more")
         require(self, "test_fraction", 0 < self.test_fraction < 1, "between 0 and 1")
         require(self, "train_share", 0 < self.train_share <= 1, "above 0, up to 1")
         require(self, "crop_scale_min", 0 < self.crop_scale_min <= 1, "above 0, up to 1")

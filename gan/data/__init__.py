@@ -6,7 +6,8 @@ from types import ModuleType
 
 from gan.config import ConfigError, DataConfig, EncoderClassifierConfig, GANConfig, RunConfig
 from gan.data import share
-from gan.data.images import DataError, DataInfo, ImageSet
+from gan.data.images import DataError, DataInfo, ImageSet, fits
+from gan.data.sources import View, as_channels
 
 __all__ = [
     "DATA_SETS", "DataError", "DataInfo", "ImageSet", "check", "inspect", "load", "steps_per_pass",
@@ -33,27 +34,37 @@ def _module(config: DataConfig) -> ModuleType:
 
 def inspect(config: DataConfig) -> DataInfo:
     """Size and classes of the set. Raises DataError if it is not there or not readable."""
-    info: DataInfo = _module(config).inspect(config)
-    return replace(info, train_count=_kept(config, info))
+    return _as_asked(_module(config).inspect(config), config)
 
 
 def load(config: DataConfig) -> ImageSet:
-    """All images, uint8, at the configured size. Raises DataError like `inspect`."""
+    """The images, uint8, at the configured size. Raises DataError like `inspect`.
+
+    Training images that do not fit into `data.memory_gb` are read when they are asked for, where
+    the set allows it; test images are always held.
+    """
     images: ImageSet = _module(config).load(config)
-    kept = _kept(config, images.info)
-    if kept == images.info.train_count:
+    info = _as_asked(images.info, config)
+    labels = images.train_labels
+    if info == images.info:
         return images
-    rows = share.rows(images.train_labels, kept)
-    return replace(
-        images,
-        info=replace(images.info, train_count=kept),
-        train_images=images.train_images[rows],
-        train_labels=images.train_labels[rows],
-    )
+    rows = share.rows(labels, info.train_count)
+    train = View(images.train_images, rows, info.channels)
+    test = as_channels(images.test_images, info.channels)
+    held = fits(config, train.shape)
+    return ImageSet(info, train[:] if held else train, labels[rows], test, images.test_labels)
 
 
-def _kept(config: DataConfig, info: DataInfo) -> int:
-    return share.count(info.train_count, len(info.classes), config.train_share)
+def _as_asked(info: DataInfo, config: DataConfig) -> DataInfo:
+    """What `data.channels` and `data.train_share` make of a set. Raises ConfigError."""
+    channels = {"as-is": info.channels, "grey": 1, "rgb": 3}[config.channels]
+    if channels != info.channels and info.channels not in (1, 3):
+        raise ConfigError(
+            f"data.channels is {config.channels!r}; {info.name} has {info.channels} channels that "
+            "are no colours, and allows: as-is"
+        )
+    kept = share.count(info.train_count, len(info.classes), config.train_share)
+    return replace(info, channels=channels, train_count=kept)
 
 
 def check(config: RunConfig, info: DataInfo) -> None:

@@ -1,11 +1,15 @@
 """What every data set has in common: the arrays, the resizing, the split."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from gan.config import DataConfig
+from gan.data.sources import ImageSource
 
 # Held-out images are the same in every run, whatever its seed: figures stay comparable.
 _SPLIT_SEED = 352
@@ -29,13 +33,18 @@ class DataInfo:
 
 @dataclass(frozen=True)
 class ImageSet:
-    """A data set in memory."""
+    """A data set. Its training images may be too many for memory; the others are held there."""
 
     info: DataInfo
-    train_images: NDArray[np.uint8]  # (N, C, S, S)
+    train_images: ImageSource  # (N, C, S, S) uint8: an array, or read when asked for
     train_labels: NDArray[np.int64]  # (N,)
     test_images: NDArray[np.uint8]  # (M, C, S, S)
     test_labels: NDArray[np.int64]  # (M,)
+
+
+def fits(config: DataConfig, shape: Sequence[int]) -> bool:
+    """Whether images (N, C, S, S) uint8 may be held in memory."""
+    return math.prod(shape) <= config.memory_gb * 1e9
 
 
 def resize(image: Image.Image, size: int) -> Image.Image:

@@ -8,6 +8,8 @@ from torch import Tensor
 
 from gan.blocks import Critic
 
+_CHUNK = 128  # images that rise together
+
 
 @dataclass(frozen=True)
 class Ascent:
@@ -38,14 +40,19 @@ def maximise_classes(critic: Critic, mean_image: Tensor, rule: Ascent) -> Tensor
 
 
 def maximise_features(critic: Critic, layer: str, mean_image: Tensor, rule: Ascent) -> Tensor:
-    """One image per channel of a convolution stage, (width, C, S, S).
+    """One image per channel of a convolution stage, (width, C, S, S), made in chunks.
 
     A channel's score is its largest value over the map. Raises ValueError for an unknown layer.
     """
     with torch.no_grad():
-        channels = critic.activation(mean_image[None], layer).shape[1]
+        width = critic.activation(mean_image[None], layer).shape[1]
 
-    def score(images: Tensor) -> Tensor:
-        return critic.activation(images, layer).amax((2, 3)).diagonal()  # (channels,)
+    def of(channels: Tensor) -> Tensor:
+        def score(images: Tensor) -> Tensor:
+            peaks = critic.activation(images, layer).amax((2, 3))  # (B, width)
+            return peaks.gather(1, channels[:, None]).squeeze(1)
 
-    return maximise(score, mean_image.expand(channels, *mean_image.shape), rule)
+        return maximise(score, mean_image.expand(len(channels), *mean_image.shape), rule)
+
+    numbers = torch.arange(width, device=mean_image.device)
+    return torch.cat([of(channels) for channels in numbers.split(_CHUNK)])

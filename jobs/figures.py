@@ -1,0 +1,135 @@
+"""The figures of a report: rows of a name, a value, and how it was obtained."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from jobs import records, trained
+from jobs.run import Run
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure, and how it was obtained."""
+
+    name: str
+    value: str
+    how: str
+
+
+def reliable(run: Run, stage: str) -> dict[str, Any] | None:
+    """The completion record of a stage whose files are as it left them."""
+    try:
+        return records.require(run, stage)
+    except records.Unfinished:
+        return None
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def rows(run: Run) -> list[Row]:
+    """Measured figures: of the evaluation, or of training where there was none."""
+    f = _evaluation(run)
+    if f is None:
+        return [row for member in run.members().values() for row in _last_test_accuracy(member)]
+    if "modes" in f:
+        return _mode_rows(f)
+    judge, tests = f["judge_sha256"][:12], f"{f['test_images']} held-out real images"
+    found = [
+        Row(
+            "Test accuracy, trained without generator",
+            percent(f["classifier_test_accuracy"]),
+            f"correct / all, on {tests}, of the classifier (weights {judge}) that is the measure",
+        )
+    ]
+    if "discriminator_test_accuracy" in f:
+        found.append(
+            Row(
+                "Test accuracy, trained with generator",
+                percent(f["discriminator_test_accuracy"]),
+                f"the GAN's discriminator on the same {tests}",
+            )
+        )
+    if "gan_test_accuracy" in f:
+        found.append(_gan_test_row(f, judge))
+    return found + _distance_rows(f, judge)
+
+
+def _evaluation(run: Run) -> dict[str, Any] | None:
+    """What was measured of the run's networks, unless they have been trained anew since."""
+    record = reliable(run, "evaluate")
+    figures: dict[str, Any] | None = record["result"] if record else None
+    if figures and "" in run.members():
+        try:
+            known = trained.checksum(run)
+        except records.Unfinished:
+            return None
+        return figures if figures["generator_sha256"] == known else None
+    return figures
+
+
+def _mode_rows(f: dict[str, Any]) -> list[Row]:
+    points = f"{f['generated_images']} generated points"
+    near = "within three standard deviations of the nearest mode"
+    by_mode = ", ".join(map(str, f["points_by_mode"]))
+    return [
+        Row(
+            "Modes found",
+            f"{f['modes_found']} of {f['modes']}",
+            f"modes with at least one of {points} {near}; points by mode: {by_mode}",
+        ),
+        Row(
+            "Points of high quality",
+            percent(f["high_quality"]),
+            f"share of {points} {near}; of {f['test_images']} real ones it is "
+            f"{percent(f['floor_high_quality'])}",
+        ),
+    ]
+
+
+def _gan_test_row(f: dict[str, Any], judge: str) -> Row:
+    weakest, share = min(f["gan_test_accuracy_by_class"].items(), key=lambda item: item[1])
+    return Row(
+        "GAN-test accuracy",
+        percent(f["gan_test_accuracy"]),
+        f"share of {f['generated_images']} generated images to which the classifier (weights "
+        f"{judge}), trained on real images only, gives the label that was asked for; "
+        f"lowest for class {weakest}: {percent(share)}",
+    )
+
+
+def _distance_rows(f: dict[str, Any], judge: str) -> list[Row]:
+    """Generated against real, and beside it the floor: real against real, at the same size."""
+    against = {
+        "generated": ("generated", "generated images; not comparable with Inception FID"),
+        "floor": (
+            "held-out real, the floor",
+            "held-out real images; the classifier was trained on the former and not on these, so "
+            "that generated images may come out closer",
+        ),
+    }
+    found = []
+    for key, (title, what) in against.items():
+        d = f[f"{key}_distance"]
+        how = (
+            f"on the features before the last layer of classifier {judge}: {d['first_count']} "
+            f"training images against {d['second_count']} {what}"
+        )
+        kernel = f"{d['kernel']:.3g} ± {d['kernel_spread']:.2g}"
+        over = "cubic kernel, unbiased: may fall below 0; mean ± deviation over 100 subsets,"
+        found.append(Row(f"Frechet distance: {title}", f"{d['frechet']:.3f}", how))
+        found.append(Row(f"Kernel distance: {title}", kernel, f"{over} {how}"))
+    return found
+
+
+def _last_test_accuracy(run: Run) -> list[Row]:
+    """Of training; nothing for a network that names no classes."""
+    from gan import scalars
+
+    curve = scalars.read(run.scalars).get("test/accuracy") if run.scalars.is_dir() else None
+    if curve is None:
+        return []
+    steps, values = curve
+    how = f"correct / all on the test images, after step {steps[-1]}"
+    return [Row(f"Test accuracy of {run.path.name}", percent(float(values[-1])), how)]
