@@ -240,7 +240,9 @@ def test_published_sets_change_their_channels_like_pillow() -> None:
 
 
 def test_points_have_no_colours() -> None:
-    with pytest.raises(ConfigError, match=r"data.channels is 'grey'; ring has 2 channels that are"):
+    with pytest.raises(
+        ConfigError, match=r"ring has points, not pictures; allowed: --data.channels"
+    ):
         data.inspect(DataConfig(name="ring", image_size=1, channels="grey"))
 
 

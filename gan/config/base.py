@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import re
 from dataclasses import Field, dataclass, field, fields, is_dataclass
 from typing import Any, ClassVar, Literal
 
@@ -35,6 +36,8 @@ class TrainConfig:
     """how many good checkpoints stay on the disk"""
     checkpoint_minutes: float = operational(10.0)
     """save at least this often; an epoch's end is saved in any case"""
+    energy_country: str = operational("")
+    """estimate the energy of every attempt, with this country's electricity (as FRA); empty: off"""
 
     def __post_init__(self) -> None:
         require_choices(self)
@@ -42,6 +45,8 @@ class TrainConfig:
             if item.type is int:
                 require(self, item.name, getattr(self, item.name) >= 1, "1 or more")
         require(self, "checkpoint_minutes", self.checkpoint_minutes > 0, "above 0")
+        is_code = re.fullmatch(r"([A-Z]{3})?", self.energy_country) is not None
+        require(self, "energy_country", is_code, "three capital letters (ISO 3166), as FRA")
 
 
 FEWEST_COMPARED = 4  # images on either side of a distance (see `gan.metrics`)

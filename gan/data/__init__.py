@@ -22,6 +22,7 @@ DATA_SETS = {
     "svhn": "gan.data.svhn",
     "ring": "gan.data.ring",
     "folder": "gan.data.folder",
+    "packed": "gan.data.packed",
 }
 
 
@@ -58,10 +59,10 @@ def load(config: DataConfig) -> ImageSet:
 def _as_asked(info: DataInfo, config: DataConfig) -> DataInfo:
     """What `data.channels` and `data.train_share` make of a set. Raises ConfigError."""
     channels = {"as-is": info.channels, "grey": 1, "rgb": 3}[config.channels]
-    if channels != info.channels and info.channels not in (1, 3):
+    if info.channels not in (1, 3) and (channels != info.channels or config.alters):
         raise ConfigError(
-            f"data.channels is {config.channels!r}; {info.name} has {info.channels} channels that "
-            "are no colours, and allows: as-is"
+            f"{info.name} has points, not pictures; allowed: --data.channels as-is, and no crop, "
+            "flip, jitter, grey or blur"
         )
     kept = share.count(info.train_count, len(info.classes), config.train_share)
     return replace(info, channels=channels, train_count=kept)
