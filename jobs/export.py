@@ -11,14 +11,12 @@ import msgspec
 
 from checkpoints import files
 from gan import exported, stored
-from gan.config import DataConfig
+from gan.config import portable
 from jobs.run import Run, RunError
 from jobs.version import version
 
 if TYPE_CHECKING:
     from gan.loading import Model
-
-_ROOT = DataConfig().root
 
 
 def export(run: Run, target: Path, step: int | None = None) -> list[str]:
@@ -68,12 +66,10 @@ def _settings(model: "Model") -> dict[str, Any]:
     import safetensors
     import torch
 
-    config: dict[str, Any] = msgspec.to_builtins(model.config)
-    config["data"]["root"] = _ROOT  # where the images were means nothing elsewhere
     versions = {"torch": torch.__version__, "safetensors": safetensors.__version__}
     return model.settings | {
         "format": stored.FORMAT,
-        "config": config,
+        "config": msgspec.to_builtins(portable(model.config)),  # without anybody's folders
         "step": model.step,
         "checkpoint_sha256": model.checksum,
         "versions": {"ganymede": version(), **versions},

@@ -3,6 +3,7 @@
 import json
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from trainers import build_trainer, made_run, quiet
 
 import gan
 from checkpoints import CheckpointError
-from gan.config import ACGANConfig, ClassifierConfig
+from gan.config import ACGANConfig, ClassifierConfig, TrainConfig, identity
 from gan.loading import Model
 from gan.stored import RunError
 from jobs.cli import main
@@ -47,9 +48,20 @@ def test_an_unfinished_run_is_exported_with_its_step(
     assert_same(run_model, model)
     assert torch.equal(run_model.sample(3, seed=1), model.sample(3, seed=1))
     settings = json.loads((folder / "config.json").read_text())
-    assert settings["config"]["data"]["root"] == "data"
+    assert settings["identity"] == run.settings()["identity"]
     assert settings["versions"]["torch"] == torch.__version__
     assert str(tmp_path) not in (folder / "config.json").read_text()
+
+
+def test_nobodys_folders_are_given_away(tmp_path: Path, tiny_acgan: ACGANConfig) -> None:
+    place = replace(tiny_acgan.data, root=str(tmp_path), copy_to=str(tmp_path))
+    config = replace(tiny_acgan, data=place, train=replace(tiny_acgan.train, log_every=7))
+    export(made_run(tmp_path / "run", config, steps=1), tmp_path / "x")
+    assert str(tmp_path) not in (tmp_path / "x" / "config.json").read_text()
+    model = gan.load(tmp_path / "x")
+    assert identity(model.config) == identity(config)
+    assert model.config.data == tiny_acgan.data
+    assert model.config.train == replace(tiny_acgan.train, log_every=TrainConfig().log_every)
 
 
 def test_another_step_may_be_chosen(run: Run, tmp_path: Path, tiny_acgan: ACGANConfig) -> None:

@@ -14,6 +14,7 @@ from gan.config.base import (
     differences,
     flatten,
     identity,
+    portable,
     saturation_step,
 )
 from gan.config.classifiers import (
@@ -53,7 +54,7 @@ __all__ = [
     "DCClassifierConfig", "DCClassifierModel", "DCGANConfig", "DCGANLabConfig", "DCGANLabModel",
     "DCGANModel", "DataConfig", "EncoderClassifierConfig", "EncoderClassifierModel", "EncoderModel",
     "GANConfig", "GANModel", "Game", "MLPGANConfig", "MLPGANModel", "Pretrained", "RunConfig",
-    "SimCLRConfig", "SimCLRModel", "TrainConfig", "differences", "flatten", "identity",
+    "SimCLRConfig", "SimCLRModel", "TrainConfig", "differences", "flatten", "identity", "portable",
     "saturation_step",
 ]  # fmt: skip
 

@@ -4,8 +4,8 @@ import hashlib
 import json
 import math
 import re
-from dataclasses import Field, dataclass, field, fields, is_dataclass
-from typing import Any, ClassVar, Literal
+from dataclasses import Field, dataclass, field, fields, is_dataclass, replace
+from typing import Any, ClassVar, Literal, TypeVar
 
 from gan.config.data import DataConfig
 from gan.config.settings import ConfigError, operational, require, require_choices
@@ -115,6 +115,9 @@ class RunConfig:
             raise ConfigError(f"data.image_size is {size}; {self.variant} allows: {allowed}")
 
 
+Config = TypeVar("Config")
+
+
 def flatten(config: Any, identity_only: bool = False, prefix: str = "") -> dict[str, Any]:
     """Every setting under its dotted name, as on the command line."""
     flat: dict[str, Any] = {}
@@ -129,6 +132,18 @@ def flatten(config: Any, identity_only: bool = False, prefix: str = "") -> dict[
 
 def _is_identity(item: Field[Any]) -> bool:
     return bool(item.metadata.get("identity", True))
+
+
+def portable(config: Config) -> Config:
+    """The same computation, with all that belongs to one machine as it is by default."""
+    kept: dict[str, Any] = {}
+    for item in fields(config):  # type: ignore[arg-type]
+        value = getattr(config, item.name)
+        if is_dataclass(value) and not isinstance(value, type):
+            kept[item.name] = portable(value)
+        else:
+            kept[item.name] = value if _is_identity(item) else item.default
+    return replace(config, **kept)  # type: ignore[type-var]
 
 
 def identity(config: RunConfig) -> str:
