@@ -14,6 +14,7 @@ import gan
 from checkpoints import CheckpointError
 from gan.config import ACGANConfig, ClassifierConfig, TrainConfig, identity
 from gan.loading import Model
+from gan.recipes import RECIPES
 from gan.stored import RunError
 from jobs.cli import main
 from jobs.export import export
@@ -62,6 +63,27 @@ def test_nobodys_folders_are_given_away(tmp_path: Path, tiny_acgan: ACGANConfig)
     assert identity(model.config) == identity(config)
     assert model.config.data == tiny_acgan.data
     assert model.config.train == replace(tiny_acgan.train, log_every=TrainConfig().log_every)
+
+
+SYSTEMS = {recipe().variant: name for name, recipe in RECIPES.items() if name.endswith("-digits")}
+
+
+@pytest.mark.parametrize("name", SYSTEMS.values(), ids=SYSTEMS)
+def test_every_system_comes_back_from_an_export(name: str, tmp_path: Path) -> None:
+    run = made_run(tmp_path / "run", RECIPES[name](), name, steps=1)
+    export(run, tmp_path / "x")
+    model = gan.load(tmp_path / "x")
+    assert_same(gan.load(run.path), model)
+    side = model.config.data.image_size
+    if model.generator is not None:
+        images = model.sample(2)
+        assert images.shape == (2, 1, side, side)
+        assert images.abs().max() <= 1
+    if model.variant.classifies:
+        assert model.classify(torch.zeros(3, 1, side, side)).shape == (3, 10)
+    example = (tmp_path / "x" / "README.md").read_text()
+    uses = ("model.sample", "model.classify", "model.encoder")
+    assert sum(use in example for use in uses) == 1
 
 
 def test_another_step_may_be_chosen(run: Run, tmp_path: Path, tiny_acgan: ACGANConfig) -> None:
