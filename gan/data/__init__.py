@@ -4,7 +4,15 @@ import importlib
 from dataclasses import replace
 from types import ModuleType
 
-from gan.config import ConfigError, DataConfig, EncoderClassifierConfig, GANConfig, RunConfig
+from gan.config import (
+    ClassifierConfig,
+    ConfigError,
+    DataConfig,
+    DCClassifierConfig,
+    EncoderClassifierConfig,
+    GANConfig,
+    RunConfig,
+)
 from gan.data import share
 from gan.data.images import DataError, DataInfo, ImageSet, fits
 from gan.data.sources import View, as_channels
@@ -32,6 +40,9 @@ def _module(config: DataConfig) -> ModuleType:
         allowed = ", ".join(DATA_SETS)
         raise ConfigError(f"data.name is {config.name!r}; allowed: {allowed}")
     return importlib.import_module(DATA_SETS[config.name])
+
+
+_CLASSIFIERS = (ClassifierConfig, DCClassifierConfig, EncoderClassifierConfig)
 
 
 def inspect(config: DataConfig) -> DataInfo:
@@ -90,7 +101,7 @@ def check(config: RunConfig, info: DataInfo) -> None:
             f"of the {info.train_count} images in {info.name}"
         )
     classes = len(info.classes)
-    if isinstance(config, EncoderClassifierConfig) and classes < 2:
+    if isinstance(config, _CLASSIFIERS) and classes < 2:
         raise ConfigError(
             f"{config.variant} needs classes to name; {info.name} has {classes}; allowed: data "
             "with two classes or more"
