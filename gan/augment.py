@@ -29,14 +29,9 @@ _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 _BLUR_SIGMA = 0.1, 2.0  # pixels (Chen et al.)
 
 
-def is_active(config: DataConfig) -> bool:
-    crops = config.crop_scale_min < 1 or config.crop_ratio_max > 1
-    return crops or config.flip or config.jitter > 0 or config.grey > 0 or config.blur > 0
-
-
 def views(images: Tensor, config: RunConfig, draws: Draws) -> Tensor:
     """As many altered copies of images (B, C, S, S) as `config.views` says, one after the other."""
-    if not is_active(config.data):
+    if not config.data.alters:
         return images.repeat(config.views, 1, 1, 1) if config.views > 1 else images
     return torch.cat(
         [augment(images, config.data, draws, stream) for stream in VIEWS[: config.views]]

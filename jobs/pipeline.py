@@ -18,7 +18,7 @@ from gan.config import (
 )
 from gan.data import DataInfo
 from gan.recipes import RECIPES
-from jobs import records
+from jobs import energy, records
 from jobs.evaluate import Evaluate
 from jobs.report import Report
 from jobs.run import Run, RunError
@@ -43,14 +43,21 @@ class Comparison:
     """seed of both, in place of their own"""
     root: str | None = None
     """folder that holds the files of both's data, in place of their own"""
+    energy_country: str | None = None
+    """country whose electricity all of it takes, in place of their own"""
 
     def members(self) -> dict[str, RunConfig]:
         return {"classifier": self._shared(self.classifier), "gan": self._shared(self.gan)}
 
     def _shared(self, config: RunConfig) -> RunConfig:
+        """With what both have in common."""
+        train, of_data = config.train, config.data
+        if self.energy_country is not None:
+            train = replace(train, energy_country=self.energy_country)
+        if self.root is not None:
+            of_data = replace(of_data, root=self.root)
         seed = config.seed if self.seed is None else self.seed
-        root = config.data.root if self.root is None else self.root
-        return replace(config, seed=seed, data=replace(config.data, root=root))
+        return replace(config, seed=seed, data=of_data, train=train)
 
 
 def demo() -> Comparison:
@@ -148,6 +155,8 @@ def prepare(name: str, chosen: Plan, path: Path, threads: int, shared: bool = Tr
     for member, config in members.items():
         infos[member] = inspect(config.data)
         data.check(config, infos[member])
+    for country in sorted({config.train.energy_country for config in members.values()} - {""}):
+        energy.check(country)
     if isinstance(chosen, Comparison):
         _check_comparable(chosen, infos)
     _check_existing(run, name, members, infos)

@@ -13,7 +13,13 @@ from processes import Ranks
 from trainers import build_trainer
 
 from gan import numerics, recipes
-from gan.config import ACGANConfig, ClassifierConfig, RunConfig
+from gan.config import (
+    ACGANConfig,
+    ClassifierConfig,
+    EncoderClassifierConfig,
+    RunConfig,
+    SimCLRConfig,
+)
 from gan.trainer import Trainer
 
 # Every flag that turns a digits recipe into something that trains in a second.
@@ -47,6 +53,16 @@ def tiny_acgan() -> ACGANConfig:
 @pytest.fixture
 def tiny_classifier() -> ClassifierConfig:
     return _tiny(recipes.classifier_digits())
+
+
+@pytest.fixture
+def tiny_simclr() -> SimCLRConfig:
+    return _tiny(recipes.simclr_digits())
+
+
+@pytest.fixture
+def tiny_encoder() -> EncoderClassifierConfig:
+    return _tiny(recipes.encoder_digits())
 
 
 @pytest.fixture

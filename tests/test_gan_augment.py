@@ -11,7 +11,7 @@ IMAGES = torch.rand(6, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 
 
 def test_nothing_is_altered_when_everything_is_off() -> None:
     config = DataConfig(image_size=16)
-    assert not augment.is_active(config)
+    assert not config.alters
     assert torch.equal(augment.augment(IMAGES, config, Draws(0, 0)), IMAGES)
 
 

@@ -33,7 +33,12 @@ def dropping(config: ACGANConfig) -> ACGANConfig:
     return replace(config, model=model, game=Game(regulariser="clipping", auxiliary=True))
 
 
-@pytest.fixture(params=["acgan", "classifier", "fast acgan", "fast classifier", "dropping acgan"])
+@pytest.fixture(
+    params=[
+        "acgan", "classifier", "fast acgan", "fast classifier", "dropping acgan",
+        "simclr", "fast simclr", "encoder",
+    ]
+)  # fmt: skip
 def config(request: pytest.FixtureRequest) -> RunConfig:
     change, _, name = request.param.rpartition(" ")
     tiny = request.getfixturevalue(f"tiny_{name}")

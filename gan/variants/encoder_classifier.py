@@ -59,7 +59,8 @@ class Downstream(Variant):
             try:
                 self.model.encoder.load_state_dict(weights)
             except RuntimeError as error:
-                raise CheckpointError(f"{folder} holds another encoder: {error}") from error
+                difference = str(error).splitlines()[-1].strip()
+                raise CheckpointError(f"{folder} holds another encoder: {difference}") from error
             self.encoder_sha256 = found
         elif found != self.encoder_sha256:
             raise CheckpointError(
