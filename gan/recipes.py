@@ -31,9 +31,9 @@ from gan.config import (
 )
 from gan.simclr_recipes import (
     encoder_digits,
-    simclr_digits,
     simclr_finetune,
     simclr_pretrain,
+    simclr_pretrain_digits,
     simclr_probe,
 )
 
@@ -280,7 +280,7 @@ _FUNCTIONS: tuple[Callable[[], RunConfig], ...] = (
     cats, cats_large, cats_quick, cats_digits,
     gan_mnist, lsgan_mnist, dcgan_mnist, dc_lsgan_mnist, dcgan_mnist_quick, gan_digits,
     dcgan_digits, mnist_classifier, dc_classifier_digits,
-    simclr_pretrain, simclr_probe, simclr_finetune, simclr_digits, encoder_digits,
+    simclr_pretrain, simclr_probe, simclr_finetune, simclr_pretrain_digits, encoder_digits,
     ring,
 )  # fmt: skip
 RECIPES = {function.__name__.replace("_", "-"): function for function in _FUNCTIONS}

@@ -49,7 +49,7 @@ def simclr_probe() -> EncoderClassifierConfig:
         train=replace(_FAST, epochs=30, batch_size=256),
         optim=AdamConfig(learning_rate=1e-3, drop_epochs=(20,)),
         model=EncoderClassifierModel(frozen=True),
-        pretrained=Pretrained(run="runs/simclr-pretrain"),
+        pretrained=Pretrained(run="simclr-pretrain"),
     )
 
 
@@ -62,11 +62,11 @@ def simclr_finetune() -> EncoderClassifierConfig:
         data=replace(_LABELLED, train_share=0.1),
         train=replace(_FAST, epochs=60, batch_size=128),
         optim=AdamConfig(learning_rate=1e-3, drop_epochs=(45,)),
-        pretrained=Pretrained(run="runs/simclr-pretrain"),
+        pretrained=Pretrained(run="simclr-pretrain"),
     )
 
 
-def simclr_digits() -> SimCLRConfig:
+def simclr_pretrain_digits() -> SimCLRConfig:
     """SimCLR with a small encoder on handwritten digits: a minute on two cores."""
     data = DataConfig(
         name="digits", image_size=16, crop_scale_min=0.4, crop_ratio_max=4 / 3, jitter=0.4

@@ -18,15 +18,17 @@ from gan.config import (
 )
 from gan.data import DataInfo
 from gan.recipes import RECIPES
-from jobs import records
+from jobs import records, selfsupervised
 from jobs.evaluate import Evaluate
 from jobs.report import Report
 from jobs.run import Run, RunError
 from jobs.sample import Sample
+from jobs.selfsupervised import SelfSupervised, simclr, simclr_digits
 from jobs.stage import StageJob
 from jobs.sweep import Sweep
 from jobs.train import Train
 from jobs.visualize import Visualize
+from jobs.worth import Compare
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,15 @@ class Comparison:
         seed = config.seed if self.seed is None else self.seed
         root = config.data.root if self.root is None else self.root
         return replace(config, seed=seed, data=replace(config.data, root=root))
+
+    def divide(self, member: str, threads: int) -> int:
+        """Of two that train side by side, the lighter classifier gets a quarter.
+
+        On two cores that is one thread, and two for the GAN: measured there, two each slow both
+        down tenfold, and one each leaves a core idle in the end.
+        """
+        quarter = threads // 4
+        return threads - quarter if member == "gan" else max(1, quarter)
 
 
 def demo() -> Comparison:
@@ -78,14 +89,15 @@ def dcgan_digits_judged() -> Comparison:
     return Comparison(recipes.dc_classifier_digits(), recipes.dcgan_digits())
 
 
-_FUNCTIONS: tuple[Callable[[], Comparison], ...] = (
+_FUNCTIONS: tuple[Callable[[], Comparison | SelfSupervised], ...] = (
     demo, ie534, dcgan_lab_judged, dcgan_mnist_judged, dcgan_digits_judged,
+    simclr, simclr_digits,
 )  # fmt: skip
 PIPELINES = {function.__name__.replace("_", "-"): function for function in _FUNCTIONS}
-Plan = RunConfig | Comparison | Sweep
+Plan = RunConfig | Comparison | SelfSupervised | Sweep
 
 
-def plan(name: str) -> RunConfig | Comparison:
+def plan(name: str) -> RunConfig | Comparison | SelfSupervised:
     """The default config of a recipe or pipeline. Raises RunError, listing the names."""
     known = RECIPES | PIPELINES
     if name not in known:
@@ -113,17 +125,22 @@ def stages(run: Run) -> list[Stage]:
     members, path = run.members(settings), run.path.resolve()
     if settings.get("kind") == Sweep.kind:
         return [stage for member in members.values() for stage in stages(member)]
-    training, sampling = [], []
+    training: dict[str, Stage] = {}
+    sampling = []
     for name, member in members.items():
         known = member.settings() if name else settings
+        config = member.config(known)
         train = Stage(member, Train(path / name), known)
-        training.append(train)
-        if member.config(known).generates:
-            sampling.append(_follow(Stage(member, Sample(path / name), known), train))
-    graph = training + sampling
-    if "" not in members:
+        source = selfsupervised.source_of(config)
+        training[name] = _follow(train, training[source]) if source else train
+        if config.generates:
+            sampling.append(_follow(Stage(member, Sample(path / name), known), training[name]))
+    graph = [*training.values(), *sampling]
+    if settings.get("kind") == SelfSupervised.kind:
+        graph.append(_follow(Stage(run, Compare(path), settings), *graph))
+    elif "" not in members:
         evaluate = _follow(Stage(run, Evaluate(path), settings), *graph)
-        visualize = _follow(Stage(run, Visualize(path), settings), *training)
+        visualize = _follow(Stage(run, Visualize(path), settings), *training.values())
         graph += [evaluate, visualize]
     return [*graph, _follow(Stage(run, Report(path), settings), *graph)]
 
@@ -150,11 +167,20 @@ def prepare(name: str, chosen: Plan, path: Path, threads: int, shared: bool = Tr
         data.check(config, infos[member])
     if isinstance(chosen, Comparison):
         _check_comparable(chosen, infos)
+    elif isinstance(chosen, SelfSupervised):
+        chosen.check(infos)
+    else:
+        members = {
+            member: selfsupervised.settle(config, infos[member], Run(path / member), path.parent)
+            for member, config in members.items()
+        }
     _check_existing(run, name, members, infos)
-    divided = shared and isinstance(chosen, Comparison)
     for member, config in members.items():
         folder = Run(path / member)
-        share = _threads(folder, config, threads, alone=not divided)
+        divide: Callable[[int], int] = int
+        if shared and isinstance(chosen, Comparison | SelfSupervised):
+            divide = functools.partial(chosen.divide, member)
+        share = _threads(folder, threads, divide)
         folder.write(_recipe(name, member), _rooted(config), infos[member], share)
     if not isinstance(chosen, RunConfig):
         run.write_pipeline(name, list(members), chosen.kind)
@@ -205,20 +231,14 @@ def _rooted(config: RunConfig) -> RunConfig:
     return replace(config, data=replace(config.data, root=str(root.resolve())))
 
 
-def _threads(run: Run, config: RunConfig, threads: int, alone: bool) -> int:
+def _threads(run: Run, threads: int, divide: Callable[[int], int]) -> int:
     """Threads of one network; the bits of its result depend on them, so a run keeps its own.
 
-    Of two that train side by side, the lighter classifier gets a quarter. On two cores that is one
-    thread, and two for the GAN: measured there, two each slow both down tenfold, and one each
-    leaves a core idle in the end.
+    `divide` takes its part of all threads, where others train at the same time.
     """
     if not threads and run.exists:
         return int(run.settings()["threads"])
-    threads = threads or len(os.sched_getaffinity(0))
-    if alone:
-        return threads
-    quarter = threads // 4
-    return threads - quarter if config.generates else max(1, quarter)
+    return divide(threads or len(os.sched_getaffinity(0)))
 
 
 def _check_existing(

@@ -57,7 +57,7 @@ def tiny_classifier() -> ClassifierConfig:
 
 @pytest.fixture
 def tiny_simclr() -> SimCLRConfig:
-    return _tiny(recipes.simclr_digits())
+    return _tiny(recipes.simclr_pretrain_digits())
 
 
 @pytest.fixture

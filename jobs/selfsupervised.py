@@ -1,0 +1,205 @@
+"""Pre-training without labels, and what comes of it: the runs, and where their encoder is from."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar, TypeVar
+
+from gan import config as configs
+from gan import simclr_recipes as recipes
+from gan.config import (
+    ConfigError,
+    EncoderClassifierConfig,
+    EncoderModel,
+    Pretrained,
+    RunConfig,
+    SimCLRConfig,
+)
+from gan.data import DataInfo
+from jobs import records
+from jobs.run import Run, RunError, find
+
+PRETRAIN = "pretrain"
+FROZEN = ("probe", "probe-untrained")
+CLASSIFIERS = {  # what becomes of it, in words
+    "probe": "linear layer on the frozen pre-trained encoder",
+    "probe-untrained": "linear layer on the same encoder, untrained and frozen",
+    "finetune": "classifier that began with the pre-trained encoder",
+    "scratch": "the same classifier without pre-training",
+}
+Config = TypeVar("Config", bound=RunConfig)
+
+
+@dataclass(frozen=True)
+class SelfSupervised:
+    """SimCLR, then its encoder under a linear layer and fine-tuned; each beside the same without
+    pre-training."""
+
+    kind: ClassVar[str] = "selfsupervised"
+    pretrain: SimCLRConfig
+    probe: EncoderClassifierConfig
+    """linear layer on the frozen encoder, also on an untrained one"""
+    finetune: EncoderClassifierConfig
+    """classifier that begins with the encoder, and the same from scratch"""
+    seed: int | None = None
+    """seed of all, in place of their own"""
+    data: str | None = None
+    """data set of all, in place of their own"""
+    root: str | None = None
+    """folder that holds the files of all's data, in place of their own"""
+
+    def __post_init__(self) -> None:
+        for name, config, frozen in (
+            ("probe", self.probe, True),
+            ("finetune", self.finetune, False),
+        ):
+            if config.pretrained != Pretrained():
+                raise ConfigError(
+                    f"{name}.pretrained.run is {config.pretrained.run!r}; allowed: none, since the "
+                    "encoder is the one that is pre-trained here"
+                )
+            if config.model.frozen is not frozen:
+                raise ConfigError(
+                    f"{name}.model.frozen is {config.model.frozen}; allowed: {frozen}"
+                )
+
+    def members(self) -> dict[str, RunConfig]:
+        pretrain = self._shared(self.pretrain)
+        source = Pretrained(f"../{PRETRAIN}", configs.identity(pretrain))
+        probe, finetune = self._shared(self.probe), self._shared(self.finetune)
+        return {
+            PRETRAIN: pretrain,
+            "probe": replace(probe, pretrained=source),
+            "probe-untrained": probe,
+            "finetune": replace(finetune, pretrained=source),
+            "scratch": finetune,
+        }
+
+    def _shared(self, config: Config) -> Config:
+        seed = config.seed if self.seed is None else self.seed
+        name = config.data.name if self.data is None else self.data
+        root = config.data.root if self.root is None else self.root
+        return replace(config, seed=seed, data=replace(config.data, name=name, root=root))
+
+    def check(self, infos: dict[str, DataInfo]) -> None:
+        """Raise ConfigError if the encoder does not go with what is to be done with it."""
+        source = _Source(PRETRAIN, self.pretrain, infos[PRETRAIN].channels)
+        for name, config in (("probe", self.probe), ("finetune", self.finetune)):
+            source.check_fits(config, infos[name].channels, f"{name}.")
+
+    def divide(self, member: str, threads: int) -> int:
+        """Pre-training goes on beside two of the others, which then follow it in pairs."""
+        return max(1, threads // (2 if member == PRETRAIN else 4))
+
+
+def simclr() -> SelfSupervised:
+    """S4: SimCLR on CIFAR-10, then linear layer, fine-tuning and scratch, in one report."""
+    none = Pretrained()
+    return SelfSupervised(
+        recipes.simclr_pretrain(),
+        replace(recipes.simclr_probe(), pretrained=none),
+        replace(recipes.simclr_finetune(), pretrained=none),
+    )
+
+
+def simclr_digits() -> SelfSupervised:
+    """S4: the same with a small encoder on the embedded digits: minutes on two cores."""
+    classifier = recipes.encoder_digits()
+    few = replace(classifier.data, train_share=0.05)
+    return SelfSupervised(
+        recipes.simclr_pretrain_digits(),
+        replace(classifier, model=replace(classifier.model, frozen=True)),
+        replace(classifier, data=few, train=replace(classifier.train, passes_per_epoch=20)),
+    )
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where an encoder comes from, and what images it takes."""
+
+    name: str
+    config: RunConfig
+    channels: int
+
+    def check_fits(self, config: EncoderClassifierConfig, channels: int, prefix: str = "") -> None:
+        """Raise ConfigError unless it is the encoder, and are the images, of these settings."""
+        theirs = getattr(self.config, "model", None)
+        if not isinstance(theirs, EncoderModel):
+            raise ConfigError(
+                f"{prefix}pretrained.run is {self.name}, which is a run of {self.config.variant} "
+                "and has no encoder; allowed: runs of simclr or encoder_classifier"
+            )
+        size, their_size = config.data.image_size, self.config.data.image_size
+        compared = (
+            ("model.encoder", config.model.encoder, theirs.encoder),
+            ("model.width", config.model.width, theirs.width),
+            ("data.image_size", size, their_size),
+            ("data.channels come to", channels, self.channels),
+        )
+        for setting, ours, wanted in compared:
+            if ours != wanted:
+                raise ConfigError(
+                    f"{prefix}{setting} is {ours!r}; allowed: {wanted!r}, as in {self.name}, "
+                    "whose encoder is used"
+                )
+
+
+def settle(config: RunConfig, info: DataInfo, run: Run, runs: Path) -> RunConfig:
+    """`config` with the place and the identity of its pre-trained encoder, if it begins with one.
+
+    `pretrained.run` may be a run's name below `runs`, or a path; that run must be finished and fit.
+    If it is gone, `run` goes on with what it began with. Raises ConfigError or RunError.
+    """
+    if not isinstance(config, EncoderClassifierConfig):
+        return config
+    given = config.pretrained
+    if not given.run:
+        if given.identity:
+            raise ConfigError(
+                f"pretrained.identity is {given.identity!r} without pretrained.run; allowed: none"
+            )
+        return config
+    try:
+        source = find(given.run, runs)
+    except RunError as error:
+        if begun := _as_begun(config, run, runs):
+            return begun
+        raise RunError(f'pretrained.run: {error}; "" is an untrained encoder') from None
+    settings = source.settings()
+    theirs = source.config(settings)
+    _Source(given.run, theirs, settings["data"]["channels"]).check_fits(config, info.channels)
+    records.require(source, "train")
+    known = configs.identity(theirs)
+    if given.identity not in ("", known):
+        raise ConfigError(
+            f"pretrained.identity is {given.identity!r}, {given.run} has {known!r}; allowed: the "
+            "same, or none"
+        )
+    return replace(config, pretrained=Pretrained(str(source.path.resolve()), known))
+
+
+def _as_begun(
+    config: EncoderClassifierConfig, run: Run, runs: Path
+) -> EncoderClassifierConfig | None:
+    """With the encoder that `run` began with, if it is the one of the same place, now gone."""
+    stored = run.config() if run.exists else None
+    if not isinstance(stored, EncoderClassifierConfig):
+        return None
+    places = [(place / config.pretrained.run).resolve() for place in (runs, Path())]
+    same = Path(stored.pretrained.run) in places
+    return replace(config, pretrained=stored.pretrained) if same else None
+
+
+def placed(config: RunConfig, run: Run) -> RunConfig:
+    """With the folder of a pre-trained run of the same pipeline as an absolute path."""
+    if not isinstance(config, EncoderClassifierConfig) or not config.pretrained.run:
+        return config
+    folder = (run.path / config.pretrained.run).resolve()  # an absolute one stays as it is
+    return replace(config, pretrained=replace(config.pretrained, run=str(folder)))
+
+
+def source_of(config: RunConfig) -> str | None:
+    """Name of the member of the same pipeline whose encoder `config` begins with."""
+    if isinstance(config, EncoderClassifierConfig):
+        parent, _, name = config.pretrained.run.partition("/")
+        return name if parent == ".." else None
+    return None
