@@ -51,6 +51,25 @@ def written_aside(path: Path, data: bytes | memoryview, sync: bool = True) -> It
             aside.unlink()
 
 
+@contextlib.contextmanager
+def made_aside(path: Path) -> Iterator[Path]:
+    """A name for the caller to write a file under, which takes the place of `path` at the end.
+
+    For what is too large to be built in memory. If the body raises, nothing is left.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f"{ASIDE}{uuid.uuid4().hex}")
+    try:
+        yield aside
+        with aside.open("rb") as file:
+            os.fsync(file.fileno())
+        aside.replace(path)
+        sync_folder(path.parent)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            aside.unlink()
+
+
 def write_bytes(path: Path, data: bytes | memoryview, sync: bool = True) -> None:
     """Replace `path` by `data` in one step.
 

@@ -1,6 +1,7 @@
 """Saving beside training: a copy into kept host buffers, then a background write."""
 
 import io
+import sys
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -67,7 +68,11 @@ class BackgroundSaver:
 
     def _copy(self, node: Any, path: str) -> Any:
         if isinstance(node, dict):
-            return {key: self._copy(value, f"{path}/{key}") for key, value in node.items()}
+            # A pickle refers to a string that it has met before. Interned, equal keys are one
+            # object, so that a state that was once loaded gives the same bytes again.
+            return {
+                sys.intern(key): self._copy(value, f"{path}/{key}") for key, value in node.items()
+            }
         if not isinstance(node, Tensor):
             return node
         buffer = self._buffers.get(path)

@@ -116,7 +116,9 @@ class Trainer:
         Returns None at the end, or the reason for stopping. Raises CheckpointError for checkpoints
         that cannot be gone on from, OSError if the disk is full, NonFiniteLoss.
         """
-        with contextlib.closing(self.saver), contextlib.ExitStack() as closing:
+        with contextlib.ExitStack() as closing:
+            closing.enter_context(contextlib.closing(self.batches))
+            closing.enter_context(contextlib.closing(self.saver))
             self.restore()
             if self.world.leads:
                 log = ScalarLog(self.outputs.scalars, purge_step=self._first_unlogged_step())

@@ -1,9 +1,11 @@
 """The figures of a report: rows of a name, a value, and how it was obtained."""
 
+import functools
+import operator
 from dataclasses import dataclass
 from typing import Any
 
-from jobs import records, trained
+from jobs import energy, records, trained
 from jobs.run import Run
 from jobs.selfsupervised import CLASSIFIERS, FROZEN
 
@@ -32,7 +34,31 @@ def percent(share: float) -> str:
 
 
 def rows(run: Run) -> list[Row]:
-    """Measured figures: of the evaluation, or of training where there was none."""
+    """All that was measured."""
+    return _of_networks(run) + _energy_rows(run)
+
+
+def _energy_rows(run: Run) -> list[Row]:
+    """What all attempts took, where that was tracked."""
+    from jobs.pipeline import stages  # which has the report in it
+
+    parts = (energy.spent(stage.run, stage.name) for stage in stages(run))
+    spent = functools.reduce(operator.add, parts)
+    if not spent.measured:
+        return []
+    known = f"estimated by codecarbon; {spent.measured} of {spent.attempts} attempts were measured"
+    return [
+        Row("Energy", f"{1000 * spent.kwh:.3g} Wh", f"of all stages together, {known}"),
+        Row(
+            "CO2 of that energy",
+            f"{1000 * spent.co2_kg:.3g} g",
+            f"with the mean electricity of {energy.country_of(run) or 'the country given then'}",
+        ),
+    ]
+
+
+def _of_networks(run: Run) -> list[Row]:
+    """Figures of the evaluation, or of training where there was none."""
     if compared := reliable(run, "compare"):
         return _encoder_rows(compared["result"])
     f = _evaluation(run)

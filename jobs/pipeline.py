@@ -18,12 +18,13 @@ from gan.config import (
 )
 from gan.data import DataInfo
 from gan.recipes import RECIPES
-from jobs import records, selfsupervised
+from jobs import energy, records, selfsupervised
 from jobs.evaluate import Evaluate
 from jobs.report import Report
 from jobs.run import Run, RunError
 from jobs.sample import Sample
 from jobs.selfsupervised import SelfSupervised, simclr, simclr_digits
+from jobs.shared import Shared
 from jobs.stage import StageJob
 from jobs.sweep import Sweep
 from jobs.train import Train
@@ -32,7 +33,7 @@ from jobs.worth import Compare
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Shared):
     """A classifier and a GAN side by side; then samples, figures, pictures and one report.
 
     Any two of the same images; on the command line each has the settings of its own kind.
@@ -41,18 +42,9 @@ class Comparison:
     kind: ClassVar[str] = "comparison"
     classifier: RunConfig
     gan: GANConfig
-    seed: int | None = None
-    """seed of both, in place of their own"""
-    root: str | None = None
-    """folder that holds the files of both's data, in place of their own"""
 
     def members(self) -> dict[str, RunConfig]:
-        return {"classifier": self._shared(self.classifier), "gan": self._shared(self.gan)}
-
-    def _shared(self, config: RunConfig) -> RunConfig:
-        seed = config.seed if self.seed is None else self.seed
-        root = config.data.root if self.root is None else self.root
-        return replace(config, seed=seed, data=replace(config.data, root=root))
+        return {"classifier": self.apply(self.classifier), "gan": self.apply(self.gan)}
 
     def divide(self, member: str, threads: int) -> int:
         """Of two that train side by side, the lighter classifier gets a quarter.
@@ -130,9 +122,9 @@ def stages(run: Run) -> list[Stage]:
     for name, member in members.items():
         known = member.settings() if name else settings
         config = member.config(known)
-        train = Stage(member, Train(path / name), known)
-        source = selfsupervised.source_of(config)
-        training[name] = _follow(train, training[source]) if source else train
+        job = Train(path / name, needs=selfsupervised.needs(config, path / name))
+        source = training.get(selfsupervised.source_of(config) or "")
+        training[name] = Stage(member, job, known, (source,) if source else ())
         if config.generates:
             sampling.append(_follow(Stage(member, Sample(path / name), known), training[name]))
     graph = [*training.values(), *sampling]
@@ -165,6 +157,8 @@ def prepare(name: str, chosen: Plan, path: Path, threads: int, shared: bool = Tr
     for member, config in members.items():
         infos[member] = inspect(config.data)
         data.check(config, infos[member])
+    for country in sorted({config.train.energy_country for config in members.values()} - {""}):
+        energy.check(country)
     if isinstance(chosen, Comparison):
         _check_comparable(chosen, infos)
     elif isinstance(chosen, SelfSupervised):

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar, TypeVar
+from typing import ClassVar
 
 from gan import config as configs
 from gan import simclr_recipes as recipes
@@ -17,6 +17,7 @@ from gan.config import (
 from gan.data import DataInfo
 from jobs import records
 from jobs.run import Run, RunError, find
+from jobs.shared import Config, Shared
 
 PRETRAIN = "pretrain"
 FROZEN = ("probe", "probe-untrained")
@@ -26,11 +27,10 @@ CLASSIFIERS = {  # what becomes of it, in words
     "finetune": "classifier that began with the pre-trained encoder",
     "scratch": "the same classifier without pre-training",
 }
-Config = TypeVar("Config", bound=RunConfig)
 
 
 @dataclass(frozen=True)
-class SelfSupervised:
+class SelfSupervised(Shared):
     """SimCLR, then its encoder under a linear layer and fine-tuned; each beside the same without
     pre-training."""
 
@@ -40,12 +40,8 @@ class SelfSupervised:
     """linear layer on the frozen encoder, also on an untrained one"""
     finetune: EncoderClassifierConfig
     """classifier that begins with the encoder, and the same from scratch"""
-    seed: int | None = None
-    """seed of all, in place of their own"""
     data: str | None = None
-    """data set of all, in place of their own"""
-    root: str | None = None
-    """folder that holds the files of all's data, in place of their own"""
+    """data set of all runs, in place of their own"""
 
     def __post_init__(self) -> None:
         for name, config, frozen in (
@@ -63,9 +59,9 @@ class SelfSupervised:
                 )
 
     def members(self) -> dict[str, RunConfig]:
-        pretrain = self._shared(self.pretrain)
+        pretrain = self.apply(self.pretrain)
         source = Pretrained(f"../{PRETRAIN}", configs.identity(pretrain))
-        probe, finetune = self._shared(self.probe), self._shared(self.finetune)
+        probe, finetune = self.apply(self.probe), self.apply(self.finetune)
         return {
             PRETRAIN: pretrain,
             "probe": replace(probe, pretrained=source),
@@ -74,11 +70,10 @@ class SelfSupervised:
             "scratch": finetune,
         }
 
-    def _shared(self, config: Config) -> Config:
-        seed = config.seed if self.seed is None else self.seed
+    def apply(self, config: Config) -> Config:
+        config = super().apply(config)
         name = config.data.name if self.data is None else self.data
-        root = config.data.root if self.root is None else self.root
-        return replace(config, seed=seed, data=replace(config.data, name=name, root=root))
+        return replace(config, data=replace(config.data, name=name))
 
     def check(self, infos: dict[str, DataInfo]) -> None:
         """Raise ConfigError if the encoder does not go with what is to be done with it."""
@@ -203,3 +198,9 @@ def source_of(config: RunConfig) -> str | None:
         parent, _, name = config.pretrained.run.partition("/")
         return name if parent == ".." else None
     return None
+
+
+def needs(config: RunConfig, path: Path) -> tuple[tuple[Path, str], ...]:
+    """What must be finished before the run at `path` is trained, inside a pipeline or by itself."""
+    source = source_of(config)
+    return ((path.parent / source, "train"),) if source else ()

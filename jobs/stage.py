@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from checkpoints import CheckpointError, files
 from gan.config import ConfigError
 from gan.data import DataError
-from jobs import liveness, ranks, records
+from jobs import energy, liveness, ranks, records
 from jobs.ranks import SLURM, Meeting, Place
 from jobs.records import Attempt, Cause
 from jobs.run import Run, RunError
@@ -150,7 +150,8 @@ class StageJob(ABC):
                 context = replace(context, meeting=meeting)
             for path, stage in self.needs:
                 records.require(Run(path), stage)
-            result = self.work(context)
+            with energy.metered(attempt, context.place):
+                result = self.work(context)
             attempt.guard()
             # In this order: the stage is never seen as neither running nor finished.
             records.complete(run, self.stage, result.outputs, result.figures)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from checkpoints import files, steps_in
-from jobs import records, submissions
+from jobs import energy, records, submissions
 from jobs.pipeline import Stage, stages
 from jobs.records import GOES_ON, Cause
 from jobs.run import Run
@@ -36,6 +36,8 @@ class StageStatus:
     error: str | None
     seconds: float | None  # of all attempts of a finished stage
     queue: str | None = None  # state and reason of a job that waits
+    energy_kwh: float | None = None  # of all measured attempts
+    co2_kg: float | None = None
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -160,6 +162,7 @@ def _stage_status(
         failed = [f"{need.stage} {need.state}" for need in needs if need.state in _ENDED_BADLY]
         error = f"never began, since {', '.join(failed)}" if failed else _how_it_left(known)
     job_id = job.job_id if job else _job_id(known)
+    spent = energy.spent(run, stage.name) if _is_metered(stage, last) else None
     return StageStatus(
         run=listing.name,
         path=str(run.path),
@@ -174,7 +177,15 @@ def _stage_status(
         error=None if done else error,
         seconds=done["seconds"] if done else None,
         queue=f"{job.state} ({job.reason})" if job and job.is_waiting else None,
+        energy_kwh=spent.kwh if spent and spent.measured else None,
+        co2_kg=spent.co2_kg if spent and spent.measured else None,
     )
+
+
+def _is_metered(stage: Stage, attempt: dict[str, Any] | None) -> bool:
+    """Whether energy is or was tracked, as far as is known without reading all records."""
+    train = stage.settings.get("config", {}).get("train", {})
+    return bool(train.get("energy_country")) or (attempt is not None and "energy" in attempt)
 
 
 def _how_it_left(known: _Known) -> str:

@@ -14,9 +14,11 @@ from gan.config import ConfigError, DataConfig
 from gan.data import DataError
 
 
-def paint(path: Path, colour: object = (10, 20, 30), mode: str = "RGB", **options: object) -> None:
+def paint(
+    path: Path, colour: object = (10, 20, 30), mode: str = "RGB", size: tuple = (16, 16)
+) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new(mode, (16, 16), colour).save(path, **options)
+    Image.new(mode, size, colour).save(path)
 
 
 def config(root: Path, **settings: object) -> DataConfig:
@@ -28,6 +30,53 @@ def zipped(folder: Path, target: Path) -> Path:
         for path in sorted(folder.rglob("*.*")):
             archive.write(path, path.relative_to(folder))
     return target
+
+
+def test_folders_by_class_become_labels(tmp_path: Path) -> None:
+    for i in range(6):
+        paint(tmp_path / "red" / f"{i}.png", (255, 0, 0))
+        paint(tmp_path / "blue" / f"{i}.jpg", (0, 0, 255), size=(20, 12))
+    images = data.load(config(tmp_path, test_fraction=0.25))
+    assert images.info.classes == ("blue", "red")
+    assert images.info.train_count == len(images.train_labels) == 9
+    for picture, label in zip(images.train_images, images.train_labels, strict=True):
+        assert picture.shape == (3, 8, 8)
+        assert picture[2 if label == 0 else 0].min() > 200
+
+
+def test_own_test_part_is_used(tmp_path: Path) -> None:
+    for part, count in (("train", 4), ("test", 2)):
+        for i in range(count):
+            paint(tmp_path / part / "cat" / f"{i}.png")
+    info = data.inspect(config(tmp_path))
+    assert (info.train_count, info.test_count, info.classes) == (4, 2, ("cat",))
+
+
+def test_pictures_without_classes_make_one(tmp_path: Path) -> None:
+    for i in range(5):
+        paint(tmp_path / f"{i}.png")
+    assert data.inspect(config(tmp_path)).classes == ("image",)
+
+
+def test_missing_empty_and_truncated_are_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such folder"):
+        data.inspect(config(tmp_path / "nowhere"))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="0 training and 0 test pictures; at least one"):
+        data.inspect(config(tmp_path / "empty"))
+    for i in range(5):
+        paint(tmp_path / "broken" / f"{i}.png", size=(64, 64))
+    victim = tmp_path / "broken" / "3.png"
+    victim.write_bytes(victim.read_bytes()[:60])
+    with pytest.raises(DataError, match=r"broken/3\.png is no readable picture"):
+        data.inspect(config(tmp_path / "broken"))
+
+
+def test_test_classes_must_be_known(tmp_path: Path) -> None:
+    paint(tmp_path / "train" / "cat" / "0.png")
+    paint(tmp_path / "test" / "dog" / "0.png")
+    with pytest.raises(DataError, match=r"classes that train/ lacks: \['dog'\]"):
+        data.inspect(config(tmp_path))
 
 
 @pytest.fixture
@@ -240,7 +289,9 @@ def test_published_sets_change_their_channels_like_pillow() -> None:
 
 
 def test_points_have_no_colours() -> None:
-    with pytest.raises(ConfigError, match=r"data.channels is 'grey'; ring has 2 channels that are"):
+    with pytest.raises(
+        ConfigError, match=r"ring has points, not pictures; allowed: --data.channels"
+    ):
         data.inspect(DataConfig(name="ring", image_size=1, channels="grey"))
 
 

@@ -145,6 +145,13 @@ def test_letters_stand_upright_and_count_from_zero(
     assert images.train_images.flags["C_CONTIGUOUS"]
 
 
+def test_images_may_be_handed_to_torch(small_set: str, tmp_path: Path) -> None:
+    import torch
+
+    images = data.load(config(small_set, tmp_path))
+    assert torch.from_numpy(images.train_images).shape == (30, 1, 28, 28)  # read-only would warn
+
+
 def test_other_letters_have_another_fingerprint(small_emnist: idx.IdxSet, tmp_path: Path) -> None:
     before = data.inspect(config("emnist", tmp_path))
     path = tmp_path / "EMNIST" / "raw" / f"{small_emnist.parts[1].images}.gz"

@@ -67,8 +67,8 @@ def test_what_is_no_set_of_points_is_refused(points: np.ndarray) -> None:
     ("settings", "message"),
     [
         ({"image_size": 32}, "data.image_size is 32; the ring allows: 1"),
-        ({"image_size": 1, "flip": True}, "data.flip and data.jitter alter images"),
-        ({"image_size": 1, "jitter": 0.1}, "data.flip and data.jitter alter images"),
+        ({"image_size": 1, "flip": True}, "ring has points, not pictures; allowed: .* no crop"),
+        ({"image_size": 1, "jitter": 0.1}, "ring has points, not pictures; allowed: .* no crop"),
     ],
 )
 def test_settings_of_images_are_refused(settings: dict[str, object], message: str) -> None:

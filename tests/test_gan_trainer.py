@@ -47,6 +47,8 @@ def config(request: pytest.FixtureRequest) -> RunConfig:
 
 def assert_same_end(straight: Trainer, broken: Trainer, folders: tuple[Path, Path]) -> None:
     assert_same_state(final_state(straight), final_state(broken))
+    ends = [trainer.outputs.checkpoints.latest().manifest.files for trainer in (straight, broken)]
+    assert ends[0] == ends[1]  # size and checksum of the file too
     assert products(folders[0]) == products(folders[1])
     left, right = (scalars.read(folder / "tensorboard") for folder in folders)
     assert left.keys() == right.keys()

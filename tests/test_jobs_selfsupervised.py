@@ -95,6 +95,16 @@ def test_the_scheduler_is_told_the_same(
     ]  # fmt: skip
 
 
+def test_a_member_by_itself_needs_the_encoder_too(chosen: SelfSupervised, tmp_path: Path) -> None:
+    run = prepare("simclr-digits", chosen, tmp_path / "all", 1)
+    train = stages(run.members()["probe"])[0]
+    assert train.job == next(s for s in stages(run) if s.run.path.name == "probe").job
+    with pytest.raises(SystemExit):
+        train.job()
+    assert "pretrain" in records.latest(train.run, "train")["error"]
+    assert list(graph(train.run)) == ["probe train", "probe report"]
+
+
 def test_members_differ_in_their_beginning_only(chosen: SelfSupervised) -> None:
     members = replace(chosen, seed=7, root="elsewhere").members()
     assert {config.seed for config in members.values()} == {7}

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import math
+import re
+from collections.abc import Callable
 from dataclasses import Field, dataclass, field, fields, is_dataclass
 from typing import Any, ClassVar, Literal
 
@@ -35,6 +37,8 @@ class TrainConfig:
     """how many good checkpoints stay on the disk"""
     checkpoint_minutes: float = operational(10.0)
     """save at least this often; an epoch's end is saved in any case"""
+    energy_country: str = operational("")
+    """estimate the energy of every attempt, with this country's electricity (as FRA); empty: off"""
 
     def __post_init__(self) -> None:
         require_choices(self)
@@ -42,6 +46,8 @@ class TrainConfig:
             if item.type is int:
                 require(self, item.name, getattr(self, item.name) >= 1, "1 or more")
         require(self, "checkpoint_minutes", self.checkpoint_minutes > 0, "above 0")
+        is_code = re.fullmatch(r"([A-Z]{3})?", self.energy_country) is not None
+        require(self, "energy_country", is_code, "three capital letters (ISO 3166), as FRA")
 
 
 FEWEST_COMPARED = 4  # images on either side of a distance (see `gan.metrics`)
@@ -110,25 +116,36 @@ class RunConfig:
             raise ConfigError(f"data.image_size is {size}; {self.variant} allows: {allowed}")
 
 
-def flatten(config: Any, identity_only: bool = False, prefix: str = "") -> dict[str, Any]:
-    """Every setting under its dotted name, as on the command line."""
+def _all(item: Field[Any], value: Any) -> bool:
+    return True
+
+
+def flatten(
+    config: Any, wanted: Callable[[Field[Any], Any], bool] = _all, prefix: str = ""
+) -> dict[str, Any]:
+    """Every setting that is `wanted`, by its field and value, under its dotted name."""
     flat: dict[str, Any] = {}
     for item in fields(config):
         value = getattr(config, item.name)
         if is_dataclass(value):
-            flat |= flatten(value, identity_only, f"{prefix}{item.name}.")
-        elif not identity_only or _is_identity(item):
+            flat |= flatten(value, wanted, f"{prefix}{item.name}.")
+        elif wanted(item, value):
             flat[f"{prefix}{item.name}"] = list(value) if isinstance(value, tuple) else value
     return flat
 
 
-def _is_identity(item: Field[Any]) -> bool:
+def _changes_result(item: Field[Any], value: Any) -> bool:
     return bool(item.metadata.get("identity", True))
+
+
+def _identifies(item: Field[Any], value: Any) -> bool:
+    unused = item.metadata.get("added") and value == item.default
+    return _changes_result(item, value) and not unused
 
 
 def identity(config: RunConfig) -> str:
     """SHA-256 (hexadecimal) of the variant and of all settings that change its result."""
-    settings = flatten(config, identity_only=True) | {"variant": config.variant}
+    settings = flatten(config, _identifies) | {"variant": config.variant}
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
@@ -136,7 +153,7 @@ def differences(given: RunConfig, stored: RunConfig) -> list[str]:
     """The settings in which two configs compute different things, a line each."""
     if given.variant != stored.variant:
         return [f"variant: the run has {stored.variant!r}, given was {given.variant!r}"]
-    new, old = flatten(given, identity_only=True), flatten(stored, identity_only=True)
+    new, old = flatten(given, _changes_result), flatten(stored, _changes_result)
     return [
         f"{name}: the run has {old[name]!r}, given was {new[name]!r}"
         for name in new

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from gan.config.settings import operational, require
+from gan.config.settings import added, operational, require
 
 
 @dataclass(frozen=True)
@@ -13,9 +13,11 @@ class DataConfig:
     prefix: ClassVar[str] = "data."
     name: str = "digits"
     """data set: digits (inside scikit-learn), mnist, fashionmnist, emnist, svhn, cifar10, ring
-    (points in the plane), or folder (any folder of images)"""
+    (points in the plane), folder (any folder or zip file of images), or packed (a file that
+    `ganymede data pack` wrote)"""
     root: str = operational("data")
-    """folder that holds the files, as torchvision lays them out (the one above MNIST/raw)"""
+    """folder that holds the files, as torchvision lays them out (the one above MNIST/raw); of
+    folder the folder or zip file itself, of packed the file"""
     download: bool = operational(False)
     """fetch the files of a published set first if they are missing, on this machine"""
     emnist_split: Literal["letters", "balanced", "bymerge", "byclass", "digits", "mnist"] = (
@@ -24,14 +26,17 @@ class DataConfig:
     """which selection of EMNIST"""
     image_size: int = 32
     """side in pixels, as the networks allow; images of another size are resized"""
-    channels: Literal["as-is", "grey", "rgb"] = "as-is"
+    channels: Literal["as-is", "grey", "rgb"] = added("as-is")
     """colours: as the set has them, or all grey (ITU-R BT.601), or all RGB (grey three times)"""
     memory_gb: float = operational(8.0)
     """GB (1e9 bytes) of images that are held in memory; of larger sets, packed or in a folder, the
     training images are read when they are needed"""
+    copy_to: str = operational("")
+    """folder on the node to which a packed file is copied first, as '$TMPDIR', or none; variables
+    are looked up in the job"""
     test_fraction: float = 0.2
     """share held out for testing where the set has no test part of its own"""
-    train_share: float = 1.0
+    train_share: float = added(1.0)
     """share of the training images that is used, of every class alike and at least one of each; the
     same images in every run, and the smaller of two shares is a part of the larger"""
     crop_scale_min: float = 1.0
@@ -40,16 +45,22 @@ class DataConfig:
     """mirror half of the training images"""
     jitter: float = 0.0
     """strength of random brightness, contrast, saturation and hue changes; 0 switches it off"""
-    crop_ratio_max: float = 1.0
+    crop_ratio_max: float = added(1.0)
     """longest crop, as its width over its height, or height over width; 1: squares only"""
-    hue: float | None = None
+    hue: float | None = added(None)
     """strength of the jitter's hue changes, in turns; as jitter if left out"""
-    jitter_share: float = 1.0
+    jitter_share: float = added(1.0)
     """share of the training images whose colours are jittered"""
-    grey: float = 0.0
+    grey: float = added(0.0)
     """share of the training images that lose their colour"""
-    blur: float = 0.0
+    blur: float = added(0.0)
     """share of the training images that are blurred"""
+
+    @property
+    def alters(self) -> bool:
+        """Whether training images are altered at random."""
+        crops = self.crop_scale_min < 1 or self.crop_ratio_max > 1
+        return crops or self.flip or self.jitter > 0 or self.grey > 0 or self.blur > 0
 
     def __post_init__(self) -> None:
         require(self, "image_size", 1 <= self.image_size <= 512, "1 to 512")

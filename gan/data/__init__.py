@@ -4,13 +4,22 @@ import importlib
 from dataclasses import replace
 from types import ModuleType
 
-from gan.config import ConfigError, DataConfig, EncoderClassifierConfig, GANConfig, RunConfig
+from gan.config import (
+    ClassifierConfig,
+    ConfigError,
+    DataConfig,
+    DCClassifierConfig,
+    EncoderClassifierConfig,
+    GANConfig,
+    RunConfig,
+)
 from gan.data import share
 from gan.data.images import DataError, DataInfo, ImageSet, fits
 from gan.data.sources import View, as_channels
 
 __all__ = [
-    "DATA_SETS", "DataError", "DataInfo", "ImageSet", "check", "inspect", "load", "steps_per_pass",
+    "DATA_SETS", "DataError", "DataInfo", "ImageSet", "check", "inspect", "load", "natural_size",
+    "steps_per_pass",
 ]  # fmt: skip
 
 DATA_SETS = {
@@ -22,6 +31,7 @@ DATA_SETS = {
     "svhn": "gan.data.svhn",
     "ring": "gan.data.ring",
     "folder": "gan.data.folder",
+    "packed": "gan.data.packed",
 }
 
 
@@ -30,6 +40,9 @@ def _module(config: DataConfig) -> ModuleType:
         allowed = ", ".join(DATA_SETS)
         raise ConfigError(f"data.name is {config.name!r}; allowed: {allowed}")
     return importlib.import_module(DATA_SETS[config.name])
+
+
+_CLASSIFIERS = (ClassifierConfig, DCClassifierConfig, EncoderClassifierConfig)
 
 
 def inspect(config: DataConfig) -> DataInfo:
@@ -55,13 +68,19 @@ def load(config: DataConfig) -> ImageSet:
     return ImageSet(info, train[:] if held else train, labels[rows], test, images.test_labels)
 
 
+def natural_size(config: DataConfig) -> int:
+    """Side in pixels at which the set's images are untouched. Raises DataError like `inspect`."""
+    size: int = _module(config).natural_size(config)
+    return size
+
+
 def _as_asked(info: DataInfo, config: DataConfig) -> DataInfo:
     """What `data.channels` and `data.train_share` make of a set. Raises ConfigError."""
     channels = {"as-is": info.channels, "grey": 1, "rgb": 3}[config.channels]
-    if channels != info.channels and info.channels not in (1, 3):
+    if info.channels not in (1, 3) and (channels != info.channels or config.alters):
         raise ConfigError(
-            f"data.channels is {config.channels!r}; {info.name} has {info.channels} channels that "
-            "are no colours, and allows: as-is"
+            f"{info.name} has points, not pictures; allowed: --data.channels as-is, and no crop, "
+            "flip, jitter, grey or blur"
         )
     kept = share.count(info.train_count, len(info.classes), config.train_share)
     return replace(info, channels=channels, train_count=kept)
@@ -82,7 +101,7 @@ def check(config: RunConfig, info: DataInfo) -> None:
             f"of the {info.train_count} images in {info.name}"
         )
     classes = len(info.classes)
-    if isinstance(config, EncoderClassifierConfig) and classes < 2:
+    if isinstance(config, _CLASSIFIERS) and classes < 2:
         raise ConfigError(
             f"{config.variant} needs classes to name; {info.name} has {classes}; allowed: data "
             "with two classes or more"

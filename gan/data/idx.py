@@ -86,7 +86,7 @@ def _info(files: IdxSet, arrays: list[_Arrays]) -> DataInfo:
 
 def _at_size(images: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     if size == SIDE:
-        return np.ascontiguousarray(images)[:, None]
+        return np.array(images, order="C")[:, None]  # of its own: the file's bytes are read-only
     return to_array([resize(Image.fromarray(image), size) for image in images])
 
 

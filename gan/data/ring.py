@@ -25,8 +25,11 @@ _HIGH_QUALITY = 3 * SIGMA
 
 
 def inspect(config: DataConfig) -> DataInfo:
-    """Raises ConfigError for settings that points do not have."""
-    _require_points(config)
+    """Raises ConfigError for another image size than 1."""
+    if config.image_size != 1:
+        raise ConfigError(
+            f"data.image_size is {config.image_size}; the ring allows: 1 (a point is one pixel)"
+        )
     images, _ = _made()
     fingerprint = hashlib.sha256(images.tobytes()).hexdigest()
     train, test = split(COUNT, config.test_fraction)
@@ -41,16 +44,8 @@ def load(config: DataConfig) -> ImageSet:
     return ImageSet(info, images[train], labels[train], images[test], labels[test])
 
 
-def _require_points(config: DataConfig) -> None:
-    if config.image_size != 1:
-        raise ConfigError(
-            f"data.image_size is {config.image_size}; the ring allows: 1 (a point is one pixel)"
-        )
-    if config.crop_scale_min < 1 or config.flip or config.jitter > 0:
-        raise ConfigError(
-            "data.crop-scale-min, data.flip and data.jitter alter images, and the ring has points; "
-            "allowed: 1, off and 0"
-        )
+def natural_size(config: DataConfig) -> int:
+    return 1
 
 
 def _made() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
