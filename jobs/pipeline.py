@@ -23,7 +23,7 @@ from jobs.evaluate import Evaluate
 from jobs.report import Report
 from jobs.run import Run, RunError
 from jobs.sample import Sample
-from jobs.selfsupervised import SelfSupervised, simclr, simclr_digits
+from jobs.selfsupervised import SelfSupervised, simclr, simclr_digits, simclr_quick
 from jobs.shared import Shared
 from jobs.stage import StageJob
 from jobs.sweep import Sweep
@@ -83,7 +83,7 @@ def dcgan_digits_judged() -> Comparison:
 
 _FUNCTIONS: tuple[Callable[[], Comparison | SelfSupervised], ...] = (
     demo, ie534, dcgan_lab_judged, dcgan_mnist_judged, dcgan_digits_judged,
-    simclr, simclr_digits,
+    simclr, simclr_quick, simclr_digits,
 )  # fmt: skip
 PIPELINES = {function.__name__.replace("_", "-"): function for function in _FUNCTIONS}
 Plan = RunConfig | Comparison | SelfSupervised | Sweep

@@ -206,7 +206,7 @@ def test_the_pipeline_has_no_place_for_another_encoder(chosen: SelfSupervised) -
 
 
 def test_recipes_of_the_pipelines_fit_together() -> None:
-    for name in ("simclr", "simclr-digits"):
+    for name in ("simclr", "simclr-quick", "simclr-digits"):
         chosen = plan(name)
         assert isinstance(chosen, SelfSupervised)
         assert chosen.members().keys() == set(NEW)
