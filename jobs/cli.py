@@ -231,6 +231,13 @@ def report(arguments: Sequence[str]) -> int:
     return 0
 
 
+def data_sets(arguments: Sequence[str]) -> int:
+    """pack a data set into one file, or draw it: data pack NAME DEST, data show NAME"""
+    from jobs import data
+
+    return data.run(arguments)
+
+
 VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "list": list_recipes,
     "run": run_recipe,
@@ -244,6 +251,7 @@ VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "sample": sample,
     "interpolate": interpolate,
     "export": export,
+    "data": data_sets,
     "doctor": doctor,
 }
 

@@ -68,3 +68,15 @@ def test_a_new_folder_replaces_nothing_but_an_empty_one(tmp_path: Path) -> None:
     with files.new_folder(tmp_path / "empty") as aside:
         files.write_new(aside / "one", b"1")
     assert (tmp_path / "empty" / "one").read_bytes() == b"1"
+
+
+def test_a_file_made_aside_takes_its_place_only_when_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "large"
+    with files.made_aside(path) as aside:
+        aside.write_bytes(b"first")
+        assert not path.exists()
+    with pytest.raises(KeyboardInterrupt), files.made_aside(path) as aside:
+        aside.write_bytes(b"a part of the second")
+        raise KeyboardInterrupt
+    assert path.read_bytes() == b"first"
+    assert list(path.parent.iterdir()) == [path]

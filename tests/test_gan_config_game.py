@@ -16,12 +16,15 @@ from gan.config import (
     ACGANModel,
     AdamConfig,
     CatsConfig,
+    ClassifierConfig,
     ConfigError,
     DataConfig,
+    DCClassifierConfig,
     DCGANLabConfig,
     Game,
     GANConfig,
     GANModel,
+    RunConfig,
     TrainConfig,
 )
 from gan.data import DataInfo
@@ -132,6 +135,13 @@ def test_class_term_needs_two_classes() -> None:
         data.check(ACGANConfig(), ONE_CLASS)
     unconditional = replace(ACGANConfig(), game=PENALISED)
     data.check(unconditional, ONE_CLASS)
+
+
+@pytest.mark.parametrize("kind", [ClassifierConfig, DCClassifierConfig])
+def test_a_classifier_needs_two_classes(kind: type[RunConfig]) -> None:
+    with pytest.raises(ConfigError, match="classifier needs classes to name; folder has 1; allow"):
+        data.check(kind(), ONE_CLASS)
+    data.check(kind(), LETTERS)
 
 
 def test_noise_must_have_room_for_the_label() -> None:

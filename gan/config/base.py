@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import re
+from collections.abc import Callable
 from dataclasses import Field, dataclass, field, fields, is_dataclass, replace
 from typing import Any, ClassVar, Literal, TypeVar
 
@@ -118,19 +119,25 @@ class RunConfig:
 Config = TypeVar("Config")
 
 
-def flatten(config: Any, identity_only: bool = False, prefix: str = "") -> dict[str, Any]:
-    """Every setting under its dotted name, as on the command line."""
+def _all(item: Field[Any], value: Any) -> bool:
+    return True
+
+
+def flatten(
+    config: Any, wanted: Callable[[Field[Any], Any], bool] = _all, prefix: str = ""
+) -> dict[str, Any]:
+    """Every setting that is `wanted`, by its field and value, under its dotted name."""
     flat: dict[str, Any] = {}
     for item in fields(config):
         value = getattr(config, item.name)
         if is_dataclass(value):
-            flat |= flatten(value, identity_only, f"{prefix}{item.name}.")
-        elif not identity_only or _is_identity(item):
+            flat |= flatten(value, wanted, f"{prefix}{item.name}.")
+        elif wanted(item, value):
             flat[f"{prefix}{item.name}"] = list(value) if isinstance(value, tuple) else value
     return flat
 
 
-def _is_identity(item: Field[Any]) -> bool:
+def _changes_result(item: Field[Any], value: Any) -> bool:
     return bool(item.metadata.get("identity", True))
 
 
@@ -142,13 +149,18 @@ def portable(config: Config) -> Config:
         if is_dataclass(value) and not isinstance(value, type):
             kept[item.name] = portable(value)
         else:
-            kept[item.name] = value if _is_identity(item) else item.default
+            kept[item.name] = value if _changes_result(item, value) else item.default
     return replace(config, **kept)  # type: ignore[type-var]
+
+
+def _identifies(item: Field[Any], value: Any) -> bool:
+    unused = item.metadata.get("added") and value == item.default
+    return _changes_result(item, value) and not unused
 
 
 def identity(config: RunConfig) -> str:
     """SHA-256 (hexadecimal) of the variant and of all settings that change its result."""
-    settings = flatten(config, identity_only=True) | {"variant": config.variant}
+    settings = flatten(config, _identifies) | {"variant": config.variant}
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
@@ -156,7 +168,7 @@ def differences(given: RunConfig, stored: RunConfig) -> list[str]:
     """The settings in which two configs compute different things, a line each."""
     if given.variant != stored.variant:
         return [f"variant: the run has {stored.variant!r}, given was {given.variant!r}"]
-    new, old = flatten(given, identity_only=True), flatten(stored, identity_only=True)
+    new, old = flatten(given, _changes_result), flatten(stored, _changes_result)
     return [
         f"{name}: the run has {old[name]!r}, given was {new[name]!r}"
         for name in new

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from gan.config.settings import operational, require
+from gan.config.settings import added, operational, require
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class DataConfig:
     """which selection of EMNIST"""
     image_size: int = 32
     """side in pixels, as the networks allow; images of another size are resized"""
-    channels: Literal["as-is", "grey", "rgb"] = "as-is"
+    channels: Literal["as-is", "grey", "rgb"] = added("as-is")
     """colours: as the set has them, or all grey (ITU-R BT.601), or all RGB (grey three times)"""
     memory_gb: float = operational(8.0)
     """GB (1e9 bytes) of images that are held in memory; of larger sets, packed or in a folder, the
@@ -36,7 +36,7 @@ class DataConfig:
     are looked up in the job"""
     test_fraction: float = 0.2
     """share held out for testing where the set has no test part of its own"""
-    train_share: float = 1.0
+    train_share: float = added(1.0)
     """share of the training images that is used, of every class alike and at least one of each; the
     same images in every run, and the smaller of two shares is a part of the larger"""
     crop_scale_min: float = 1.0
@@ -45,15 +45,15 @@ class DataConfig:
     """mirror half of the training images"""
     jitter: float = 0.0
     """strength of random brightness, contrast, saturation and hue changes; 0 switches it off"""
-    crop_ratio_max: float = 1.0
+    crop_ratio_max: float = added(1.0)
     """longest crop, as its width over its height, or height over width; 1: squares only"""
-    hue: float | None = None
+    hue: float | None = added(None)
     """strength of the jitter's hue changes, in turns; as jitter if left out"""
-    jitter_share: float = 1.0
+    jitter_share: float = added(1.0)
     """share of the training images whose colours are jittered"""
-    grey: float = 0.0
+    grey: float = added(0.0)
     """share of the training images that lose their colour"""
-    blur: float = 0.0
+    blur: float = added(0.0)
     """share of the training images that are blurred"""
 
     @property
@@ -65,6 +65,8 @@ class DataConfig:
     def __post_init__(self) -> None:
         require(self, "image_size", 1 <= self.image_size <= 512, "1 to 512")
         require(self, "memory_gb", self.memory_gb >= 0, "0 or more")
+        copies = not self.copy_to or self.name == "packed"
+        require(self, "copy_to", copies, "nothing, unless data.name is packed")
         require(self, "test_fraction", 0 < self.test_fraction < 1, "between 0 and 1")
         require(self, "train_share", 0 < self.train_share <= 1, "above 0, up to 1")
         require(self, "crop_scale_min", 0 < self.crop_scale_min <= 1, "above 0, up to 1")

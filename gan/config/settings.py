@@ -13,6 +13,12 @@ def operational(default: Any) -> Any:
     return field(default=default, metadata={"identity": False})
 
 
+def added(default: Any) -> Any:
+    """A field that came when there were runs already: while it has its default, it is left out of
+    the identity, so that they can be gone on with."""
+    return field(default=default, metadata={"added": True})
+
+
 def require(owner: Any, name: str, holds: bool, allowed: str) -> None:
     """Raise ConfigError for the field `name` of `owner` unless it holds."""
     if not holds:

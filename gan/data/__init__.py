@@ -4,13 +4,22 @@ import importlib
 from dataclasses import replace
 from types import ModuleType
 
-from gan.config import ConfigError, DataConfig, EncoderClassifierConfig, GANConfig, RunConfig
+from gan.config import (
+    ClassifierConfig,
+    ConfigError,
+    DataConfig,
+    DCClassifierConfig,
+    EncoderClassifierConfig,
+    GANConfig,
+    RunConfig,
+)
 from gan.data import share
 from gan.data.images import DataError, DataInfo, ImageSet, fits
 from gan.data.sources import View, as_channels
 
 __all__ = [
-    "DATA_SETS", "DataError", "DataInfo", "ImageSet", "check", "inspect", "load", "steps_per_pass",
+    "DATA_SETS", "DataError", "DataInfo", "ImageSet", "check", "inspect", "load", "natural_size",
+    "steps_per_pass",
 ]  # fmt: skip
 
 DATA_SETS = {
@@ -31,6 +40,9 @@ def _module(config: DataConfig) -> ModuleType:
         allowed = ", ".join(DATA_SETS)
         raise ConfigError(f"data.name is {config.name!r}; allowed: {allowed}")
     return importlib.import_module(DATA_SETS[config.name])
+
+
+_CLASSIFIERS = (ClassifierConfig, DCClassifierConfig, EncoderClassifierConfig)
 
 
 def inspect(config: DataConfig) -> DataInfo:
@@ -54,6 +66,12 @@ def load(config: DataConfig) -> ImageSet:
     test = as_channels(images.test_images, info.channels)
     held = fits(config, train.shape)
     return ImageSet(info, train[:] if held else train, labels[rows], test, images.test_labels)
+
+
+def natural_size(config: DataConfig) -> int:
+    """Side in pixels at which the set's images are untouched. Raises DataError like `inspect`."""
+    size: int = _module(config).natural_size(config)
+    return size
 
 
 def _as_asked(info: DataInfo, config: DataConfig) -> DataInfo:
@@ -83,7 +101,7 @@ def check(config: RunConfig, info: DataInfo) -> None:
             f"of the {info.train_count} images in {info.name}"
         )
     classes = len(info.classes)
-    if isinstance(config, EncoderClassifierConfig) and classes < 2:
+    if isinstance(config, _CLASSIFIERS) and classes < 2:
         raise ConfigError(
             f"{config.variant} needs classes to name; {info.name} has {classes}; allowed: data "
             "with two classes or more"
