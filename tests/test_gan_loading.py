@@ -99,7 +99,7 @@ def test_a_class_is_asked_for_by_name_or_number(tmp_path: Path, run: Run) -> Non
 
 
 def test_an_encoder_is_found_where_it_is(tmp_path: Path) -> None:
-    config = recipes.RECIPES["simclr-digits"]()
+    config = recipes.RECIPES["simclr-pretrain-digits"]()
     model = gan.load(made_run(tmp_path / "run", config, steps=1).path)
     assert model.encoder is model.variant.model.encoder
     size = config.data.image_size

@@ -55,7 +55,7 @@ def test_an_unfinished_run_is_exported_with_its_step(
 
 
 def test_nobodys_folders_are_given_away(tmp_path: Path, tiny_acgan: ACGANConfig) -> None:
-    place = replace(tiny_acgan.data, root=str(tmp_path), copy_to=str(tmp_path))
+    place = replace(tiny_acgan.data, root=str(tmp_path))
     config = replace(tiny_acgan, data=place, train=replace(tiny_acgan.train, log_every=7))
     export(made_run(tmp_path / "run", config, steps=1), tmp_path / "x")
     assert str(tmp_path) not in (tmp_path / "x" / "config.json").read_text()
