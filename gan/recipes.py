@@ -31,13 +31,7 @@ from gan.config import (
     RunConfig,
     TrainConfig,
 )
-from gan.simclr_recipes import (
-    encoder_digits,
-    simclr_digits,
-    simclr_finetune,
-    simclr_pretrain,
-    simclr_probe,
-)
+from gan.simclr_recipes import RECIPES as SIMCLR_RECIPES
 
 _CIFAR10 = DataConfig(name="cifar10", image_size=32, crop_scale_min=0.7, flip=True, jitter=0.1)
 _DIGITS = DataConfig(name="digits", image_size=16)
@@ -309,7 +303,7 @@ _FUNCTIONS: tuple[Callable[[], RunConfig], ...] = (
     cats, cats_large, cats_quick, cats_digits,
     gan_mnist, lsgan_mnist, dcgan_mnist, dc_lsgan_mnist, dcgan_mnist_quick, gan_digits,
     dcgan_digits, mnist_classifier, dc_classifier_digits,
-    simclr_pretrain, simclr_probe, simclr_finetune, simclr_digits, encoder_digits,
+    *SIMCLR_RECIPES,
     progressive, progressive_digits, ring,
 )  # fmt: skip
 RECIPES = {function.__name__.replace("_", "-"): function for function in _FUNCTIONS}
