@@ -36,6 +36,11 @@ def test_unknown_set_lists_the_sets() -> None:
             "data.image_size is 20; acgan allows: 4 times a power of two",
         ),
         (lambda: DataConfig(test_fraction=0.0), "data.test_fraction is 0.0; allowed: between"),
+        (
+            lambda: DataConfig(name="mnist", copy_to="/tmp"),
+            "data.copy_to is '/tmp'; allowed: nothing, unless data.name is packed",
+        ),
+        (lambda: DataConfig(memory_gb=-1), "data.memory_gb is -1; allowed: 0 or more"),
         (lambda: DataConfig(jitter=-1), "data.jitter is -1"),
     ],
 )

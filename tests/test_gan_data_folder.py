@@ -1,6 +1,8 @@
 import io
 import shutil
+import struct
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -183,6 +185,26 @@ def test_sixteen_bits_with_a_transparent_grey(tmp_path: Path) -> None:
     grey[0, 0] = 4000
     made = one_picture(tmp_path, Image.fromarray(grey), "deep.png", transparency=4000)
     assert made[0].ravel().tolist() == [255] + [2] * 15
+
+
+def test_sixteen_bits_of_colour_keep_the_upper_ones(tmp_path: Path) -> None:
+    for number in range(2):  # Pillow reads such files, and writes none
+        (tmp_path / f"{number}.png").write_bytes(deep_colour(0x12FF, 0x8000, 0xFFFF))
+    made = data.load(config(tmp_path, image_size=4, test_fraction=0.5)).train_images[0]
+    assert made[:, 2, 3].tolist() == [0x12, 0x80, 0xFF]
+
+
+def deep_colour(*colour: int) -> bytes:
+    """A PNG of 4 x 4 pixels of one colour, 16 bits a channel."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        ends = struct.pack(">I", len(content)), struct.pack(">I", zlib.crc32(kind + content))
+        return ends[0] + kind + content + ends[1]
+
+    header = struct.pack(">IIBBBBB", 4, 4, 16, 2, 0, 0, 0)
+    rows = zlib.compress((b"\0" + struct.pack(">HHH", *colour) * 4) * 4)
+    parts = chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + parts
 
 
 def test_alpha_is_laid_on_white(tmp_path: Path) -> None:
