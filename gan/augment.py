@@ -21,10 +21,12 @@ from torch.nn import functional as F
 from gan.config import DataConfig, RunConfig
 from gan.rng import Draws, Stream
 
-VIEWS = (Stream.AUGMENT, Stream.SECOND_VIEW)  # where the numbers of each view come from
-# Area, left, top, mirror, shape; brightness, contrast, saturation, hue; whether to jitter, to take
-# the colour, to blur; width of the blur.
-_DRAWS_PER_IMAGE = 13
+_DRAWS_PER_IMAGE = 8  # area, left, top, mirror, brightness, contrast, saturation, hue
+_MORE_PER_IMAGE = 5  # shape; whether to jitter, to take the colour, to blur; width of the blur
+_VIEWS = (  # where the numbers of each view come from; what S0 needs apart from what SimCLR adds
+    (Stream.AUGMENT, Stream.AUGMENT_MORE),
+    (Stream.SECOND_VIEW, Stream.SECOND_VIEW_MORE),
+)
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 _BLUR_SIGMA = 0.1, 2.0  # pixels (Chen et al.)
 
@@ -34,27 +36,27 @@ def views(images: Tensor, config: RunConfig, draws: Draws) -> Tensor:
     if not config.data.alters:
         return images.repeat(config.views, 1, 1, 1) if config.views > 1 else images
     return torch.cat(
-        [augment(images, config.data, draws, stream) for stream in VIEWS[: config.views]]
+        [augment(images, config.data, draws, number) for number in range(config.views)]
     )
 
 
-def augment(
-    images: Tensor, config: DataConfig, draws: Draws, stream: Stream = Stream.AUGMENT
-) -> Tensor:
+def augment(images: Tensor, config: DataConfig, draws: Draws, view: int = 0) -> Tensor:
     """Altered copies of images (B, C, S, S) float32 in [-1, 1]; same shape and range."""
-    numbers = draws.uniform(stream, len(images), _DRAWS_PER_IMAGE)
+    first, second = _VIEWS[view]
+    numbers = draws.uniform(first, len(images), _DRAWS_PER_IMAGE)
+    more = draws.uniform(second, len(images), _MORE_PER_IMAGE)
     if config.crop_scale_min < 1 or config.crop_ratio_max > 1 or config.flip:
-        images = crop_and_flip(images, numbers[:, :5], config)
+        images = crop_and_flip(images, torch.cat([numbers[:, :4], more[:, :1]], 1), config)
     if config.jitter > 0:
         hue = min(config.jitter, 0.5) if config.hue is None else config.hue
-        altered = jitter(images, numbers[:, 5:9], config.jitter, hue)
-        images = _choose(numbers[:, 9] < config.jitter_share, altered, images)
+        altered = jitter(images, numbers[:, 4:], config.jitter, hue)
+        images = _choose(more[:, 1] < config.jitter_share, altered, images)
     if config.grey > 0 and images.shape[1] == 3:
-        images = _choose(numbers[:, 10] < config.grey, luma(images).expand_as(images), images)
+        images = _choose(more[:, 2] < config.grey, luma(images).expand_as(images), images)
     if config.blur > 0:
         low, high = _BLUR_SIGMA
-        sigma = low + (high - low) * numbers[:, 12]
-        images = _choose(numbers[:, 11] < config.blur, blur(images, sigma), images)
+        sigma = low + (high - low) * more[:, 4]
+        images = _choose(more[:, 3] < config.blur, blur(images, sigma), images)
     return images
 
 

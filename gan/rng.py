@@ -37,6 +37,8 @@ class Stream(IntEnum):
     EVALUATE = 11
     VISUAL = 12
     SECOND_VIEW = 13
+    AUGMENT_MORE = 14
+    SECOND_VIEW_MORE = 15
 
 
 def generator(seed: int, stream: Stream, step: int = 0) -> np.random.Generator:

@@ -16,7 +16,6 @@ from gan.config import (
     DataConfig,
     EncoderClassifierConfig,
     EncoderClassifierModel,
-    EncoderModel,
     Pretrained,
     SimCLRConfig,
     SimCLRModel,
@@ -29,7 +28,6 @@ _VIEWS = DataConfig(
     jitter=0.4, hue=0.1, jitter_share=0.8, grey=0.2,
 )  # fmt: skip
 _LABELLED = DataConfig(name="cifar10", image_size=32, crop_scale_min=0.7, flip=True)
-_SMALL = EncoderModel(encoder="small", width=32)
 _FAST = TrainConfig(precision="bfloat16", channels_last=True)
 
 
@@ -49,7 +47,7 @@ def simclr_probe() -> EncoderClassifierConfig:
         train=replace(_FAST, epochs=30, batch_size=256),
         optim=AdamConfig(learning_rate=1e-3, drop_epochs=(20,)),
         model=EncoderClassifierModel(frozen=True),
-        pretrained=Pretrained(run="runs/simclr-pretrain"),
+        pretrained=Pretrained(run="simclr-pretrain"),
     )
 
 
@@ -62,11 +60,50 @@ def simclr_finetune() -> EncoderClassifierConfig:
         data=replace(_LABELLED, train_share=0.1),
         train=replace(_FAST, epochs=60, batch_size=128),
         optim=AdamConfig(learning_rate=1e-3, drop_epochs=(45,)),
-        pretrained=Pretrained(run="runs/simclr-pretrain"),
+        pretrained=Pretrained(run="simclr-pretrain"),
     )
 
 
-def simclr_digits() -> SimCLRConfig:
+def simclr_pretrain_quick() -> SimCLRConfig:
+    """SimCLR on CIFAR-10 with a small encoder: some ten minutes on two cores.
+
+    Crops are of 20 % and more: with few epochs the hardest pairs of views are too hard.
+    """
+    return SimCLRConfig(
+        data=replace(_VIEWS, crop_scale_min=0.2),
+        train=replace(_FAST, epochs=6, batch_size=256),
+        optim=AdamConfig(learning_rate=1e-3, drop_epochs=(5,)),
+        model=SimCLRModel(encoder="small", width=32),
+        contrast=Contrast(bank=5_000),
+    )
+
+
+def simclr_probe_quick() -> EncoderClassifierConfig:
+    """Linear layer on the frozen encoder of `simclr-pretrain-quick`, with all labels."""
+    return EncoderClassifierConfig(
+        data=replace(_LABELLED, crop_scale_min=1.0),
+        train=replace(_FAST, epochs=4, batch_size=256),
+        optim=AdamConfig(learning_rate=2e-3, drop_epochs=(3,)),
+        model=EncoderClassifierModel(encoder="small", width=32, frozen=True),
+        pretrained=Pretrained(run="simclr-pretrain-quick"),
+    )
+
+
+def simclr_finetune_quick() -> EncoderClassifierConfig:
+    """Classifier that begins with the encoder of `simclr-pretrain-quick`, with 10 % of the labels.
+
+    --pretrained.run "" is the same without pre-training.
+    """
+    return EncoderClassifierConfig(
+        data=replace(_LABELLED, train_share=0.1),
+        train=replace(_FAST, epochs=8, passes_per_epoch=3, batch_size=128),
+        optim=AdamConfig(learning_rate=1e-3, drop_epochs=(6,)),
+        model=EncoderClassifierModel(encoder="small", width=32),
+        pretrained=Pretrained(run="simclr-pretrain-quick"),
+    )
+
+
+def simclr_pretrain_digits() -> SimCLRConfig:
     """SimCLR with a small encoder on handwritten digits: a minute on two cores."""
     data = DataConfig(
         name="digits", image_size=16, crop_scale_min=0.4, crop_ratio_max=4 / 3, jitter=0.4
@@ -88,3 +125,10 @@ def encoder_digits() -> EncoderClassifierConfig:
         optim=AdamConfig(learning_rate=1e-3, drop_epochs=(4,)),
         model=EncoderClassifierModel(encoder="small", width=16),
     )
+
+
+RECIPES = (
+    simclr_pretrain, simclr_probe, simclr_finetune,
+    simclr_pretrain_quick, simclr_probe_quick, simclr_finetune_quick,
+    simclr_pretrain_digits, encoder_digits,
+)  # fmt: skip

@@ -191,6 +191,13 @@ def report(arguments: Sequence[str]) -> int:
     return 0
 
 
+def data_sets(arguments: Sequence[str]) -> int:
+    """pack a data set into one file, or draw it: data pack NAME DEST, data show NAME"""
+    from jobs import data
+
+    return data.run(arguments)
+
+
 VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "list": list_recipes,
     "run": run_recipe,
@@ -201,6 +208,7 @@ VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "verify": verify,
     "evaluate": evaluate,
     "report": report,
+    "data": data_sets,
     "doctor": doctor,
 }
 

@@ -7,6 +7,9 @@ from typing import Any
 
 from jobs import energy, records, trained
 from jobs.run import Run
+from jobs.selfsupervised import CLASSIFIERS, FROZEN
+
+_LAST = {"test/accuracy": "Test accuracy", "test/knn_accuracy": "Accuracy of nearest neighbours"}
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,8 @@ def _energy_rows(run: Run) -> list[Row]:
 
 def _of_networks(run: Run) -> list[Row]:
     """Figures of the evaluation, or of training where there was none."""
+    if compared := reliable(run, "compare"):
+        return _encoder_rows(compared["result"])
     f = _evaluation(run)
     if f is None:
         return [row for member in run.members().values() for row in _last_test_accuracy(member)]
@@ -151,13 +156,44 @@ def _distance_rows(f: dict[str, Any], judge: str) -> list[Row]:
     return found
 
 
+def _encoder_rows(f: dict[str, Any]) -> list[Row]:
+    """The comparison as a table, each figure with the labels that it took."""
+    found = [
+        Row(f"Test accuracy: {name}", percent(value), _how_trained(f, name))
+        for name, value in f["accuracy"].items()
+    ]
+    if f["knn_accuracy"] is not None:
+        tests = f"{f['pretrain_data']['test_count']} held-out images"
+        how = f"vote of the nearest training images, on {tests}; no classifier was trained"
+        found += [
+            Row("Nearest neighbours: pre-trained encoder", percent(f["knn_accuracy"]), how),
+            Row("Nearest neighbours: untrained", percent(f["knn_accuracy_untrained"]), how),
+        ]
+    loss, collapsed = f["contrastive_loss"], f["collapsed_loss"]
+    how = (
+        f"mean of the last epoch of pre-training (weights {f['pretrain_sha256'][:12]}); if all "
+        f"images came to the same vector it would be ln(2N - 1) = {collapsed:.3f}"
+    )
+    return [*found, Row("Contrastive loss", f"{loss:.3f}", how)]
+
+
+def _how_trained(f: dict[str, Any], name: str) -> str:
+    data = f["data"][name]
+    what = f"{CLASSIFIERS[name]}; {data['train_count']} labelled images of {data['name']}"
+    if name in FROZEN:
+        what += "; no bit of the encoder changed"
+    return f"{what}; correct / all on {data['test_count']} held-out images"
+
+
 def _last_test_accuracy(run: Run) -> list[Row]:
     """Of training; nothing for a network that names no classes."""
     from gan import scalars
 
-    curve = scalars.read(run.scalars).get("test/accuracy") if run.scalars.is_dir() else None
-    if curve is None:
-        return []
-    steps, values = curve
-    how = f"correct / all on the test images, after step {steps[-1]}"
-    return [Row(f"Test accuracy of {run.path.name}", percent(float(values[-1])), how)]
+    logged = scalars.read(run.scalars) if run.scalars.is_dir() else {}
+    found = []
+    for tag, what in _LAST.items():
+        if tag in logged:
+            steps, values = logged[tag]
+            how = f"correct / all on the test images, after step {steps[-1]}"
+            found.append(Row(f"{what} of {run.path.name}", percent(float(values[-1])), how))
+    return found

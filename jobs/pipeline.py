@@ -18,19 +18,22 @@ from gan.config import (
 )
 from gan.data import DataInfo
 from gan.recipes import RECIPES
-from jobs import energy, records
+from jobs import energy, records, selfsupervised
 from jobs.evaluate import Evaluate
 from jobs.report import Report
 from jobs.run import Run, RunError
 from jobs.sample import Sample
+from jobs.selfsupervised import SelfSupervised, simclr, simclr_digits, simclr_quick
+from jobs.shared import Shared
 from jobs.stage import StageJob
 from jobs.sweep import Sweep
 from jobs.train import Train
 from jobs.visualize import Visualize
+from jobs.worth import Compare
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Shared):
     """A classifier and a GAN side by side; then samples, figures, pictures and one report.
 
     Any two of the same images; on the command line each has the settings of its own kind.
@@ -39,25 +42,18 @@ class Comparison:
     kind: ClassVar[str] = "comparison"
     classifier: RunConfig
     gan: GANConfig
-    seed: int | None = None
-    """seed of both, in place of their own"""
-    root: str | None = None
-    """folder that holds the files of both's data, in place of their own"""
-    energy_country: str | None = None
-    """country whose electricity all of it takes, in place of their own"""
 
     def members(self) -> dict[str, RunConfig]:
-        return {"classifier": self._shared(self.classifier), "gan": self._shared(self.gan)}
+        return {"classifier": self.apply(self.classifier), "gan": self.apply(self.gan)}
 
-    def _shared(self, config: RunConfig) -> RunConfig:
-        """With what both have in common."""
-        train, of_data = config.train, config.data
-        if self.energy_country is not None:
-            train = replace(train, energy_country=self.energy_country)
-        if self.root is not None:
-            of_data = replace(of_data, root=self.root)
-        seed = config.seed if self.seed is None else self.seed
-        return replace(config, seed=seed, data=of_data, train=train)
+    def divide(self, member: str, threads: int) -> int:
+        """Of two that train side by side, the lighter classifier gets a quarter.
+
+        On two cores that is one thread, and two for the GAN: measured there, two each slow both
+        down tenfold, and one each leaves a core idle in the end.
+        """
+        quarter = threads // 4
+        return threads - quarter if member == "gan" else max(1, quarter)
 
 
 def demo() -> Comparison:
@@ -85,14 +81,15 @@ def dcgan_digits_judged() -> Comparison:
     return Comparison(recipes.dc_classifier_digits(), recipes.dcgan_digits())
 
 
-_FUNCTIONS: tuple[Callable[[], Comparison], ...] = (
+_FUNCTIONS: tuple[Callable[[], Comparison | SelfSupervised], ...] = (
     demo, ie534, dcgan_lab_judged, dcgan_mnist_judged, dcgan_digits_judged,
+    simclr, simclr_quick, simclr_digits,
 )  # fmt: skip
 PIPELINES = {function.__name__.replace("_", "-"): function for function in _FUNCTIONS}
-Plan = RunConfig | Comparison | Sweep
+Plan = RunConfig | Comparison | SelfSupervised | Sweep
 
 
-def plan(name: str) -> RunConfig | Comparison:
+def plan(name: str) -> RunConfig | Comparison | SelfSupervised:
     """The default config of a recipe or pipeline. Raises RunError, listing the names."""
     known = RECIPES | PIPELINES
     if name not in known:
@@ -120,17 +117,22 @@ def stages(run: Run) -> list[Stage]:
     members, path = run.members(settings), run.path.resolve()
     if settings.get("kind") == Sweep.kind:
         return [stage for member in members.values() for stage in stages(member)]
-    training, sampling = [], []
+    training: dict[str, Stage] = {}
+    sampling = []
     for name, member in members.items():
         known = member.settings() if name else settings
-        train = Stage(member, Train(path / name), known)
-        training.append(train)
-        if member.config(known).generates:
-            sampling.append(_follow(Stage(member, Sample(path / name), known), train))
-    graph = training + sampling
-    if "" not in members:
+        config = member.config(known)
+        job = Train(path / name, needs=selfsupervised.needs(config, path / name))
+        source = training.get(selfsupervised.source_of(config) or "")
+        training[name] = Stage(member, job, known, (source,) if source else ())
+        if config.generates:
+            sampling.append(_follow(Stage(member, Sample(path / name), known), training[name]))
+    graph = [*training.values(), *sampling]
+    if settings.get("kind") == SelfSupervised.kind:
+        graph.append(_follow(Stage(run, Compare(path), settings), *graph))
+    elif "" not in members:
         evaluate = _follow(Stage(run, Evaluate(path), settings), *graph)
-        visualize = _follow(Stage(run, Visualize(path), settings), *training)
+        visualize = _follow(Stage(run, Visualize(path), settings), *training.values())
         graph += [evaluate, visualize]
     return [*graph, _follow(Stage(run, Report(path), settings), *graph)]
 
@@ -159,11 +161,20 @@ def prepare(name: str, chosen: Plan, path: Path, threads: int, shared: bool = Tr
         energy.check(country)
     if isinstance(chosen, Comparison):
         _check_comparable(chosen, infos)
+    elif isinstance(chosen, SelfSupervised):
+        chosen.check(infos)
+    else:
+        members = {
+            member: selfsupervised.settle(config, infos[member], Run(path / member), path.parent)
+            for member, config in members.items()
+        }
     _check_existing(run, name, members, infos)
-    divided = shared and isinstance(chosen, Comparison)
     for member, config in members.items():
         folder = Run(path / member)
-        share = _threads(folder, config, threads, alone=not divided)
+        divide: Callable[[int], int] = int
+        if shared and isinstance(chosen, Comparison | SelfSupervised):
+            divide = functools.partial(chosen.divide, member)
+        share = _threads(folder, threads, divide)
         folder.write(_recipe(name, member), _rooted(config), infos[member], share)
     if not isinstance(chosen, RunConfig):
         run.write_pipeline(name, list(members), chosen.kind)
@@ -214,20 +225,14 @@ def _rooted(config: RunConfig) -> RunConfig:
     return replace(config, data=replace(config.data, root=str(root.resolve())))
 
 
-def _threads(run: Run, config: RunConfig, threads: int, alone: bool) -> int:
+def _threads(run: Run, threads: int, divide: Callable[[int], int]) -> int:
     """Threads of one network; the bits of its result depend on them, so a run keeps its own.
 
-    Of two that train side by side, the lighter classifier gets a quarter. On two cores that is one
-    thread, and two for the GAN: measured there, two each slow both down tenfold, and one each
-    leaves a core idle in the end.
+    `divide` takes its part of all threads, where others train at the same time.
     """
     if not threads and run.exists:
         return int(run.settings()["threads"])
-    threads = threads or len(os.sched_getaffinity(0))
-    if alone:
-        return threads
-    quarter = threads // 4
-    return threads - quarter if config.generates else max(1, quarter)
+    return divide(threads or len(os.sched_getaffinity(0)))
 
 
 def _check_existing(

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from checkpoints import steps_in
-from jobs import records
+from jobs import records, selfsupervised
 from jobs.run import Run, RunError
 from jobs.stage import Context, Result, StageJob, Stopped, save_progress
 from jobs.version import version
@@ -30,7 +30,8 @@ class Train(StageJob):
         from gan import data, numerics, trainer, variants  # torch: not for a submission
         from gan.samples import SampleStore
 
-        run, config, place = context.run, context.run.config(), context.place
+        run, place = context.run, context.place
+        config = selfsupervised.placed(run.config(), run)
         device = numerics.configure(run.settings()["threads"], place.local_rank)
         refuse_unusable_gpus()
         if place.rank == 0:

@@ -12,7 +12,7 @@ import pytest
 from processes import Ranks
 from trainers import build_trainer
 
-from gan import numerics, recipes
+from gan import numerics, recipes, simclr_recipes
 from gan.config import (
     ACGANConfig,
     ClassifierConfig,
@@ -57,12 +57,12 @@ def tiny_classifier() -> ClassifierConfig:
 
 @pytest.fixture
 def tiny_simclr() -> SimCLRConfig:
-    return _tiny(recipes.simclr_digits())
+    return _tiny(simclr_recipes.simclr_pretrain_digits())
 
 
 @pytest.fixture
 def tiny_encoder() -> EncoderClassifierConfig:
-    return _tiny(recipes.encoder_digits())
+    return _tiny(simclr_recipes.encoder_digits())
 
 
 @pytest.fixture

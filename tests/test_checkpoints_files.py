@@ -38,3 +38,15 @@ def test_json_carries_any_letters(tmp_path: Path) -> None:
     value = {"name": "Käse \N{SNOWMAN} 'quoted' $(x)\n", "number": 0.1}
     files.write_json(tmp_path / "a.json", value)
     assert files.read_json(tmp_path / "a.json") == value
+
+
+def test_a_file_made_aside_takes_its_place_only_when_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "large"
+    with files.made_aside(path) as aside:
+        aside.write_bytes(b"first")
+        assert not path.exists()
+    with pytest.raises(KeyboardInterrupt), files.made_aside(path) as aside:
+        aside.write_bytes(b"a part of the second")
+        raise KeyboardInterrupt
+    assert path.read_bytes() == b"first"
+    assert list(path.parent.iterdir()) == [path]

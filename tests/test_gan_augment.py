@@ -4,7 +4,7 @@ from torchvision.transforms.v2 import functional as vision
 
 from gan import augment
 from gan.config import ConfigError, DataConfig
-from gan.rng import Draws
+from gan.rng import Draws, Stream
 
 IMAGES = torch.rand(6, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
 
@@ -29,6 +29,15 @@ def test_flip_mirrors_exactly_those_drawn() -> None:
     altered = augment.crop_and_flip(IMAGES[:2], numbers, DataConfig(flip=True))
     torch.testing.assert_close(altered[0], IMAGES[0].flip(-1), atol=1e-5, rtol=0)
     torch.testing.assert_close(altered[1], IMAGES[1], atol=1e-5, rtol=0)
+
+
+def test_what_came_later_left_s0s_numbers_as_they_were() -> None:
+    numbers = Draws(0, 5).uniform(Stream.AUGMENT, 6, 8)
+    flipped = augment.augment(IMAGES, DataConfig(flip=True), Draws(0, 5))
+    expected = torch.where(numbers[:, 3, None, None, None] < 0.5, IMAGES.flip(-1), IMAGES)
+    torch.testing.assert_close(flipped, expected, atol=1e-5, rtol=0)
+    jittered = augment.augment(IMAGES, DataConfig(jitter=0.1), Draws(0, 5))
+    assert torch.equal(jittered, augment.jitter(IMAGES, numbers[:, 4:], 0.1, 0.1))
 
 
 def test_crop_takes_the_corner_it_is_told() -> None:

@@ -1,6 +1,8 @@
 import io
 import shutil
+import struct
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +16,11 @@ from gan.config import ConfigError, DataConfig
 from gan.data import DataError
 
 
-def paint(path: Path, colour: object = (10, 20, 30), mode: str = "RGB", **options: object) -> None:
+def paint(
+    path: Path, colour: object = (10, 20, 30), mode: str = "RGB", size: tuple = (16, 16)
+) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new(mode, (16, 16), colour).save(path, **options)
+    Image.new(mode, size, colour).save(path)
 
 
 def config(root: Path, **settings: object) -> DataConfig:
@@ -28,6 +32,53 @@ def zipped(folder: Path, target: Path) -> Path:
         for path in sorted(folder.rglob("*.*")):
             archive.write(path, path.relative_to(folder))
     return target
+
+
+def test_folders_by_class_become_labels(tmp_path: Path) -> None:
+    for i in range(6):
+        paint(tmp_path / "red" / f"{i}.png", (255, 0, 0))
+        paint(tmp_path / "blue" / f"{i}.jpg", (0, 0, 255), size=(20, 12))
+    images = data.load(config(tmp_path, test_fraction=0.25))
+    assert images.info.classes == ("blue", "red")
+    assert images.info.train_count == len(images.train_labels) == 9
+    for picture, label in zip(images.train_images, images.train_labels, strict=True):
+        assert picture.shape == (3, 8, 8)
+        assert picture[2 if label == 0 else 0].min() > 200
+
+
+def test_own_test_part_is_used(tmp_path: Path) -> None:
+    for part, count in (("train", 4), ("test", 2)):
+        for i in range(count):
+            paint(tmp_path / part / "cat" / f"{i}.png")
+    info = data.inspect(config(tmp_path))
+    assert (info.train_count, info.test_count, info.classes) == (4, 2, ("cat",))
+
+
+def test_pictures_without_classes_make_one(tmp_path: Path) -> None:
+    for i in range(5):
+        paint(tmp_path / f"{i}.png")
+    assert data.inspect(config(tmp_path)).classes == ("image",)
+
+
+def test_missing_empty_and_truncated_are_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such folder"):
+        data.inspect(config(tmp_path / "nowhere"))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="0 training and 0 test pictures; at least one"):
+        data.inspect(config(tmp_path / "empty"))
+    for i in range(5):
+        paint(tmp_path / "broken" / f"{i}.png", size=(64, 64))
+    victim = tmp_path / "broken" / "3.png"
+    victim.write_bytes(victim.read_bytes()[:60])
+    with pytest.raises(DataError, match=r"broken/3\.png is no readable picture"):
+        data.inspect(config(tmp_path / "broken"))
+
+
+def test_test_classes_must_be_known(tmp_path: Path) -> None:
+    paint(tmp_path / "train" / "cat" / "0.png")
+    paint(tmp_path / "test" / "dog" / "0.png")
+    with pytest.raises(DataError, match=r"classes that train/ lacks: \['dog'\]"):
+        data.inspect(config(tmp_path))
 
 
 @pytest.fixture
@@ -134,6 +185,26 @@ def test_sixteen_bits_with_a_transparent_grey(tmp_path: Path) -> None:
     grey[0, 0] = 4000
     made = one_picture(tmp_path, Image.fromarray(grey), "deep.png", transparency=4000)
     assert made[0].ravel().tolist() == [255] + [2] * 15
+
+
+def test_sixteen_bits_of_colour_keep_the_upper_ones(tmp_path: Path) -> None:
+    for number in range(2):  # Pillow reads such files, and writes none
+        (tmp_path / f"{number}.png").write_bytes(deep_colour(0x12FF, 0x8000, 0xFFFF))
+    made = data.load(config(tmp_path, image_size=4, test_fraction=0.5)).train_images[0]
+    assert made[:, 2, 3].tolist() == [0x12, 0x80, 0xFF]
+
+
+def deep_colour(*colour: int) -> bytes:
+    """A PNG of 4 x 4 pixels of one colour, 16 bits a channel."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        ends = struct.pack(">I", len(content)), struct.pack(">I", zlib.crc32(kind + content))
+        return ends[0] + kind + content + ends[1]
+
+    header = struct.pack(">IIBBBBB", 4, 4, 16, 2, 0, 0, 0)
+    rows = zlib.compress((b"\0" + struct.pack(">HHH", *colour) * 4) * 4)
+    parts = chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + parts
 
 
 def test_alpha_is_laid_on_white(tmp_path: Path) -> None:

@@ -45,6 +45,7 @@ from gan.config.gans import (
     MLPGANConfig,
     MLPGANModel,
 )
+from gan.config.progressive import ProgressiveConfig, ProgressiveModel
 from gan.config.settings import ConfigError
 
 __all__ = [
@@ -52,9 +53,9 @@ __all__ = [
     "CatsConfig", "CatsModel", "ClassifierConfig", "ClassifierModel", "ConfigError", "Contrast",
     "DCClassifierConfig", "DCClassifierModel", "DCGANConfig", "DCGANLabConfig", "DCGANLabModel",
     "DCGANModel", "DataConfig", "EncoderClassifierConfig", "EncoderClassifierModel", "EncoderModel",
-    "GANConfig", "GANModel", "Game", "MLPGANConfig", "MLPGANModel", "Pretrained", "RunConfig",
-    "SimCLRConfig", "SimCLRModel", "TrainConfig", "differences", "flatten", "identity",
-    "saturation_step",
+    "GANConfig", "GANModel", "Game", "MLPGANConfig", "MLPGANModel", "Pretrained",
+    "ProgressiveConfig", "ProgressiveModel", "RunConfig", "SimCLRConfig", "SimCLRModel",
+    "TrainConfig", "differences", "flatten", "identity", "saturation_step",
 ]  # fmt: skip
 
 VARIANTS: dict[str, type[RunConfig]] = {
@@ -67,6 +68,7 @@ VARIANTS: dict[str, type[RunConfig]] = {
         CatsConfig,
         MLPGANConfig,
         DCGANConfig,
+        ProgressiveConfig,
         SimCLRConfig,
         EncoderClassifierConfig,
     )

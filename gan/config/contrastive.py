@@ -84,7 +84,7 @@ class Pretrained:
 
     prefix: ClassVar[str] = "pretrained."
     run: str = operational("")
-    """folder of the finished run whose encoder to take; none: an untrained one"""
+    """finished run whose encoder to take, its name or its folder; none: an untrained encoder"""
     identity: str = ""
     """what that run computed; filled in from its folder"""
 

@@ -65,6 +65,8 @@ class DataConfig:
     def __post_init__(self) -> None:
         require(self, "image_size", 1 <= self.image_size <= 512, "1 to 512")
         require(self, "memory_gb", self.memory_gb >= 0, "0 or more")
+        copies = not self.copy_to or self.name == "packed"
+        require(self, "copy_to", copies, "nothing, unless data.name is packed")
         require(self, "test_fraction", 0 < self.test_fraction < 1, "between 0 and 1")
         require(self, "train_share", 0 < self.train_share <= 1, "above 0, up to 1")
         require(self, "crop_scale_min", 0 < self.crop_scale_min <= 1, "above 0, up to 1")

@@ -18,7 +18,8 @@ from gan.data.images import DataError, DataInfo, ImageSet, fits
 from gan.data.sources import View, as_channels
 
 __all__ = [
-    "DATA_SETS", "DataError", "DataInfo", "ImageSet", "check", "inspect", "load", "steps_per_pass",
+    "DATA_SETS", "DataError", "DataInfo", "ImageSet", "check", "inspect", "load", "natural_size",
+    "steps_per_pass",
 ]  # fmt: skip
 
 DATA_SETS = {
@@ -65,6 +66,12 @@ def load(config: DataConfig) -> ImageSet:
     test = as_channels(images.test_images, info.channels)
     held = fits(config, train.shape)
     return ImageSet(info, train[:] if held else train, labels[rows], test, images.test_labels)
+
+
+def natural_size(config: DataConfig) -> int:
+    """Side in pixels at which the set's images are untouched. Raises DataError like `inspect`."""
+    size: int = _module(config).natural_size(config)
+    return size
 
 
 def _as_asked(info: DataInfo, config: DataConfig) -> DataInfo:

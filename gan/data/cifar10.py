@@ -12,6 +12,7 @@ from gan.data.images import DataError, DataInfo, ImageSet, resize, to_array
 _CLASSES = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
 )  # fmt: skip
+_SIDE = 32
 _FOLDER = "cifar-10-batches-py"
 _MD5 = {
     "data_batch_1": "c99cafc152244af753f735de768cd75f",
@@ -38,6 +39,10 @@ def load(config: DataConfig) -> ImageSet:
     return ImageSet(info, train_images, train_labels, test_images, test_labels)
 
 
+def natural_size(config: DataConfig) -> int:
+    return _SIDE
+
+
 def _info(train_count: int, test_count: int) -> DataInfo:
     # torchvision accepts no other images than the official ones
     return DataInfo("cifar10", train_count, test_count, 3, _CLASSES, fingerprint="official")
@@ -50,7 +55,7 @@ def _read(config: DataConfig, train: bool) -> tuple[np.ndarray, np.ndarray]:
         part = CIFAR10(config.root, train=train)
     except (RuntimeError, OSError) as error:
         raise DataError(f"CIFAR-10 in {config.root} cannot be read: {error}") from error
-    if config.image_size == part.data.shape[1]:
+    if config.image_size == _SIDE:
         images = np.moveaxis(part.data, 3, 1).copy()  # (N, 3, 32, 32) uint8
     else:
         images = to_array([resize(Image.fromarray(x), config.image_size) for x in part.data])

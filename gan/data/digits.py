@@ -31,6 +31,11 @@ def load(config: DataConfig) -> ImageSet:
     return ImageSet(inspect(config), images[train], labels[train], images[test], labels[test])
 
 
+def natural_size(config: DataConfig) -> int:
+    """Of the framed pictures, as the recipes use them."""
+    return 16
+
+
 def _framed(picture: Image.Image, size: int) -> Image.Image:
     margin = size // 8
     inner = size - 2 * margin

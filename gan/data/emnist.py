@@ -46,3 +46,7 @@ def inspect(config: DataConfig) -> DataInfo:
 
 def load(config: DataConfig) -> ImageSet:
     return idx.load(files(config.emnist_split), config)
+
+
+def natural_size(config: DataConfig) -> int:
+    return idx.SIDE

@@ -32,3 +32,7 @@ def inspect(config: DataConfig) -> DataInfo:
 
 def load(config: DataConfig) -> ImageSet:
     return idx.load(FILES, config)
+
+
+def natural_size(config: DataConfig) -> int:
+    return idx.SIDE

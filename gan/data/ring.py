@@ -44,6 +44,10 @@ def load(config: DataConfig) -> ImageSet:
     return ImageSet(info, images[train], labels[train], images[test], labels[test])
 
 
+def natural_size(config: DataConfig) -> int:
+    return 1
+
+
 def _made() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """The same points every time: images (N, 2, 1, 1) and labels (N,), the modes in turn."""
     generator = np.random.Generator(np.random.Philox(key=_SEED))

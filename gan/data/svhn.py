@@ -37,6 +37,10 @@ def load(config: DataConfig) -> ImageSet:
     return ImageSet(info, train_images, train_labels, test_images, test_labels)
 
 
+def natural_size(config: DataConfig) -> int:
+    return _SIDE
+
+
 def _info(train_count: int, test_count: int) -> DataInfo:
     return DataInfo("svhn", train_count, test_count, 3, tuple("0123456789"), fingerprint="official")
 

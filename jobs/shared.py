@@ -1,0 +1,30 @@
+"""What the runs of a pipeline have in common."""
+
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from gan.config import RunConfig
+
+Config = TypeVar("Config", bound=RunConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shared:
+    """Settings that a pipeline gives to all of its runs, in place of their own."""
+
+    seed: int | None = None
+    """seed of all runs, in place of their own"""
+    root: str | None = None
+    """folder that holds the files of all data, in place of their own"""
+    energy_country: str | None = None
+    """country whose electricity all of it takes, in place of their own"""
+
+    def apply(self, config: Config) -> Config:
+        """`config` with them."""
+        train, of_data = config.train, config.data
+        if self.energy_country is not None:
+            train = replace(train, energy_country=self.energy_country)
+        if self.root is not None:
+            of_data = replace(of_data, root=self.root)
+        seed = config.seed if self.seed is None else self.seed
+        return replace(config, seed=seed, data=of_data, train=train)
