@@ -42,13 +42,14 @@ def _energy_rows(run: Run) -> list[Row]:
     """What all attempts took, where that was tracked."""
     from jobs.pipeline import stages  # which has the report in it
 
-    parts = (energy.spent(stage.run, stage.name) for stage in stages(run))
+    # Without the report, which may be what is asking.
+    parts = (energy.spent(s.run, s.name) for s in stages(run) if s.name != "report")
     spent = functools.reduce(operator.add, parts)
     if not spent.measured:
         return []
     known = f"estimated by codecarbon; {spent.measured} of {spent.attempts} attempts were measured"
     return [
-        Row("Energy", f"{1000 * spent.kwh:.3g} Wh", f"of all stages together, {known}"),
+        Row("Energy", f"{1000 * spent.kwh:.3g} Wh", f"of all stages before the report, {known}"),
         Row(
             "CO2 of that energy",
             f"{1000 * spent.co2_kg:.3g} g",
@@ -69,17 +70,18 @@ def _of_networks(run: Run) -> list[Row]:
     judge, tests = f["judge_sha256"][:12], f"{f['test_images']} held-out real images"
     found = [
         Row(
-            "Test accuracy, trained without generator",
+            "Test accuracy of the classifier",
             percent(f["classifier_test_accuracy"]),
-            f"correct / all, on {tests}, of the classifier (weights {judge}) that is the measure",
+            f"correct / all, on {tests}; trained without the generator, and the measure of it "
+            f"(weights {judge})",
         )
     ]
     if "discriminator_test_accuracy" in f:
         found.append(
             Row(
-                "Test accuracy, trained with generator",
+                "Test accuracy of the discriminator",
                 percent(f["discriminator_test_accuracy"]),
-                f"the GAN's discriminator on the same {tests}",
+                f"of the GAN, trained with the generator; on the same {tests}",
             )
         )
     if "gan_test_accuracy" in f:

@@ -1,15 +1,14 @@
 """The job that puts all of a run, or of a pipeline, into one file that opens anywhere."""
 
-import base64
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from checkpoints import files
 from gan.config import GANConfig, flatten
-from jobs import figures, records
+from jobs import figures, page, records
 from jobs.figures import percent
+from jobs.page import Picture
 from jobs.run import Run
 from jobs.stage import Context, Result, StageJob
 
@@ -25,15 +24,6 @@ _PANELS = {  # those whose curves a run has are drawn
     "Cosine similarity of two views": ["train/pair_similarity"],
     "Accuracy": ["train/accuracy", "test/accuracy", "test/knn_accuracy"],
 }
-
-
-@dataclass(frozen=True)
-class Picture:
-    """An embedded picture with what one should see in it."""
-
-    data: str  # data: URL
-    alt: str
-    caption: str
 
 
 @dataclass(frozen=True)
@@ -75,17 +65,12 @@ def draw_curves(run: Run) -> bytes:
 
 def render(run: Run, curves: dict[str, bytes]) -> str:
     """The whole page; `curves` are the members' as SVG. What is missing is said in it."""
-    import jinja2
-
     members = run.members()
     rows = _stages(run)
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("jobs"), autoescape=True, undefined=jinja2.StrictUndefined
-    )
-    return environment.get_template("report.html").render(
+    return page.render(
+        "report.html",
         name=run.path.name,
         recipe=run.settings()["recipe"],
-        written=time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         figures=figures.rows(run),
         over_time=[p for member in members.values() for p in _over_time(member)],
         curves=[_curves(member, curves[name]) for name, member in members.items()],
@@ -109,14 +94,6 @@ def _missing(run: Run, rows: list[dict[str, Any]]) -> list[str]:
     return unfinished + [problem for stage in earlier for problem in record_problems(stage)]
 
 
-def _embed(data: bytes, kind: str) -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
-
-
-def _picture(path: Path, alt: str, caption: str) -> Picture:
-    return Picture(_embed(path.read_bytes(), "png"), alt, caption)
-
-
 def _over_time(run: Run) -> list[Picture]:
     """Five or six of the fixed grids, from the first epoch to the last."""
     grids = sorted(run.figures.glob("epoch-*.png"))
@@ -136,16 +113,19 @@ def _grid_picture(path: Path, has_classes: bool) -> Picture:
     caption = f"After epoch {epoch}: the same noise every time"
     if has_classes:
         alt, caption = f"{alt}; each column is one class", f"{caption}, a class a column"
-    return _picture(path, alt, f"{caption}.")
+    return page.picture(path, alt, f"{caption}.")
 
 
 def _curves(run: Run, svg: bytes) -> Picture:
-    name = run.path.name
-    caption = f"{name}: running means since the epoch began, and accuracy on the test images."
-    config = run.config()
+    name, config = run.path.name, run.config()
+    caption = f"{name}: running means since the epoch began"
+    if isinstance(config, GANConfig) and not config.game.auxiliary:
+        caption += "."
+    else:
+        caption += ", and accuracy on the test images."
     if isinstance(config, GANConfig) and config.game.loss == "wasserstein":
         caption += " The critic's scores have no zero of their own: what counts is their gap."
-    return Picture(_embed(svg, "svg+xml"), f"Training curves of {name}", caption)
+    return Picture(page.embed(svg, "svg+xml"), f"Training curves of {name}", caption)
 
 
 def _visual(run: Run) -> list[dict[str, Any]]:
@@ -200,7 +180,7 @@ def _perturbed(f: dict[str, Any], pixels: str) -> str:
 
 def _figure(run: Run, name: str, who: str, title: str, alt: str, caption: str) -> Picture:
     path = run.figures / f"{name}-{title}.png"
-    return _picture(path, f"{alt}, {who}", caption)
+    return page.picture(path, f"{alt}, {who}", caption)
 
 
 def _stages(run: Run) -> list[dict[str, Any]]:

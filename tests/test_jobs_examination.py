@@ -116,7 +116,7 @@ def test_without_classes_no_accuracy_is_shown(judge: Run, unlabelled: Run) -> No
     text = unlabelled.report_file.read_text()
     assert "Frechet distance: generated" in text
     assert "GAN-test" not in text
-    assert "trained with generator" not in text
+    assert "accuracy of the discriminator" not in text
 
 
 def test_more_images_are_made_as_the_first_ones_were(judge: Run, labelled: Run) -> None:

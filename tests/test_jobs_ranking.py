@@ -5,10 +5,12 @@ import io
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from gan.config import ACGANConfig
 from gan.data import inspect
+from gan.visual import grids
 from jobs import ranking
 from jobs.ranking import Measured
 from jobs.run import Run
@@ -18,6 +20,7 @@ from jobs.sweep import sweep
 @pytest.fixture
 def measured(tmp_path: Path, tiny_acgan: ACGANConfig) -> list[Measured]:
     """Width 4 and 8 with two seeds each; the last one is not finished."""
+    Run(tmp_path).write_pipeline("tiny", ["of the sweep"], "sweep")
     frechet = {("4", "0"): 2.0, ("4", "1"): 5.0, ("8", "0"): 3.0}
     found = []
     info = inspect(tiny_acgan.data)
@@ -60,12 +63,12 @@ def test_means_over_the_seeds(measured: list[Measured]) -> None:
 
 
 def test_files_hold_the_table_whole(measured: list[Measured], tmp_path: Path) -> None:
-    lines = ranking.write(Run(tmp_path), measured, "How it was done.")
+    lines = ranking.write(Run(tmp_path), measured, "How <it> was done.")
     ranked = ranking.rank(measured)
     text = (tmp_path / "ranking.csv").read_text()
     assert list(csv.reader(io.StringIO(text))) == [ranked.titles, *ranked.rows]
     page = (tmp_path / "ranking.md").read_text()
-    assert "How it was done." in page
+    assert "How <it> was done." in page
     assert "| not \\| finished |" in page
     assert "| 4 | 2 | 3.500 ± 2.121 |" in page
     assert lines[1].split()[:3] == ["1", "model.width-4_seed-0", "2.000"]
@@ -80,3 +83,15 @@ def test_better_runs_come_first() -> None:
     assert merit(8, 0.5) < merit(7, 0.9) < merit(7, 0.8)
     near, far = ({"generated_distance": {"frechet": value}} for value in (0.5, 2.0))
     assert ranking._merit(near) < ranking._merit(far)
+
+
+def test_the_page_stands_alone(measured: list[Measured], tmp_path: Path) -> None:
+    for m in measured[:3:2]:  # the second of these is better than a run without a picture
+        grids.save(m.run.figures / "epoch-0002.png", np.zeros((4, 8, 8, 1), np.uint8), 2)
+    ranking.write(Run(tmp_path), measured, "How <it> was done.")
+    text = (tmp_path / "ranking.html").read_text()
+    assert "How &lt;it&gt; was done." in text
+    assert text.count("<img") == text.count('src="data:image/png;base64,') == 2
+    assert text.index("1: model.width-4_seed-0") < text.index("2: model.width-8_seed-0")
+    assert "3.500 ± 2.121" in text
+    assert "not | finished" in text

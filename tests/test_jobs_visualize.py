@@ -49,7 +49,7 @@ def test_the_report_shows_no_figure_that_was_not_measured(judged: Run) -> None:
     assert f"{100 * figures['classifier_test_accuracy']:.1f} %" in text
     assert f"{figures['generated_distance']['frechet']:.3f}" in text
     assert "What is missing" not in text
-    for absent in ("GAN-test", "trained with generator<", "each column is one class"):
+    for absent in ("GAN-test", "accuracy of the discriminator", "each column is one class"):
         assert absent not in text
     assert "It names no classes" in text
     assert "What the classifier sees" in text
