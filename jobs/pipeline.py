@@ -18,7 +18,7 @@ from gan.config import (
 )
 from gan.data import DataInfo
 from gan.recipes import RECIPES
-from jobs import energy, records, selfsupervised
+from jobs import energy, pretrained, records
 from jobs.evaluate import Evaluate
 from jobs.report import Report
 from jobs.run import Run, RunError
@@ -122,8 +122,8 @@ def stages(run: Run) -> list[Stage]:
     for name, member in members.items():
         known = member.settings() if name else settings
         config = member.config(known)
-        job = Train(path / name, needs=selfsupervised.needs(config, path / name))
-        source = training.get(selfsupervised.source_of(config) or "")
+        job = Train(path / name, needs=pretrained.needs(config, path / name))
+        source = training.get(pretrained.source_of(config) or "")
         training[name] = Stage(member, job, known, (source,) if source else ())
         if config.generates:
             sampling.append(_follow(Stage(member, Sample(path / name), known), training[name]))
@@ -165,7 +165,7 @@ def prepare(name: str, chosen: Plan, path: Path, threads: int, shared: bool = Tr
         chosen.check(infos)
     else:
         members = {
-            member: selfsupervised.settle(config, infos[member], Run(path / member), path.parent)
+            member: pretrained.settle(config, infos[member], Run(path / member), path.parent)
             for member, config in members.items()
         }
     _check_existing(run, name, members, infos)

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from checkpoints import steps_in
-from jobs import records, selfsupervised
+from jobs import pretrained, records
 from jobs.run import Run, RunError
 from jobs.stage import Context, Result, StageJob, Stopped, save_progress
 from jobs.version import version
@@ -31,7 +31,9 @@ class Train(StageJob):
         from gan.samples import SampleStore
 
         run, place = context.run, context.place
-        config = selfsupervised.placed(run.config(), run)
+        config = pretrained.placed(run.config(), run)
+        if not self.saved_step(run):
+            pretrained.require_source(config)
         device = numerics.configure(run.settings()["threads"], place.local_rank)
         refuse_unusable_gpus()
         if place.rank == 0:

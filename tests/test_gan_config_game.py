@@ -65,6 +65,10 @@ def test_numbers_out_of_range_are_named(settings: dict[str, Any], message: str) 
         (lambda: Game(loss="hinge"), r"game\.loss is 'hinge'; allowed: non-saturating, saturating"),
         (lambda: GANModel(noise="sphere"), r"model\.noise is 'sphere'; allowed: normal, uniform"),
         (lambda: AdamConfig(step_fix="on"), r"optim\.step_fix is 'on'; allowed: safe, off, legacy"),
+        (
+            lambda: DataConfig(emnist_split="small"),
+            r"data\.emnist_split is 'small'; allowed: letters",
+        ),
         (lambda: TrainConfig(precision="half"), r"train\.precision is 'half'; allowed: float32, b"),
     ],
 )

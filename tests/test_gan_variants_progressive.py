@@ -253,6 +253,7 @@ def test_saved_networks_know_their_level() -> None:
     for step in (0, 30, 70):
         variant.update(*batches.at(step, Draws(0, step)), Draws(0, step))
     other, _ = build(config)
+    other.update(*batches.at(99, Draws(0, 99)), Draws(0, 99))  # it stood somewhere else
     other.load_state(variant.state())
     for name, network in other.networks.items():
         assert network.eval().level == 1.5, name

@@ -1,6 +1,5 @@
-"""The pipeline around one pre-trained encoder, and encoders that come from other runs."""
+"""The pipeline around one pre-trained encoder."""
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,19 +8,16 @@ from fake_slurm import FakeSlurm, install
 
 from gan import config as configs
 from gan.config import (
-    ClassifierConfig,
     ConfigError,
     EncoderClassifierConfig,
     EncoderClassifierModel,
     Pretrained,
-    RunConfig,
     SimCLRConfig,
 )
-from jobs import cluster, figures, records, report, selfsupervised, submissions
+from jobs import cluster, figures, records, submissions
 from jobs.pipeline import plan, prepare, stages
 from jobs.run import Run, RunError
 from jobs.selfsupervised import SelfSupervised
-from jobs.train import Train
 from jobs.worth import Compare
 from slurm import queue
 
@@ -35,19 +31,6 @@ def chosen(tiny_simclr: SimCLRConfig, tiny_encoder: EncoderClassifierConfig) -> 
     return SelfSupervised(
         tiny_simclr, replace(tiny_encoder, model=FROZEN), replace(tiny_encoder, data=few)
     )
-
-
-@pytest.fixture
-def pretrained(tiny_simclr: SimCLRConfig, tmp_path: Path) -> Run:
-    """A finished run of SimCLR."""
-    run = prepare("simclr-pretrain-digits", tiny_simclr, tmp_path / "runs" / "simclr", 1)
-    assert Train(run.path)() == "finished"
-    return run
-
-
-@pytest.fixture
-def probe(tiny_encoder: EncoderClassifierConfig, pretrained: Run) -> EncoderClassifierConfig:
-    return replace(tiny_encoder, model=FROZEN, pretrained=Pretrained("simclr"))
 
 
 def graph(run: Run) -> dict[str, list[str]]:
@@ -161,11 +144,6 @@ def test_whole_pipeline_and_its_table(chosen: SelfSupervised, tmp_path: Path) ->
     assert all(stage.job() == "finished" for stage in stages(moved))  # nothing is done again
 
 
-def test_a_single_run_reports_its_neighbours(pretrained: Run) -> None:
-    report.write(pretrained)
-    assert "Accuracy of nearest neighbours of simclr" in pretrained.report_file.read_text()
-
-
 @pytest.mark.parametrize(
     ("change", "told"),
     [
@@ -210,98 +188,3 @@ def test_recipes_of_the_pipelines_fit_together() -> None:
         chosen = plan(name)
         assert isinstance(chosen, SelfSupervised)
         assert chosen.members().keys() == set(NEW)
-
-
-# A run of its own, on the encoder of another
-
-
-def test_where_the_encoder_is_from_is_filled_in(
-    probe: EncoderClassifierConfig, pretrained: Run, tmp_path: Path
-) -> None:
-    run = prepare("simclr-probe", probe, tmp_path / "runs" / "probe", 1)
-    settled = run.config().pretrained
-    assert settled == Pretrained(str(pretrained.path), configs.identity(pretrained.config()))
-    assert Train(run.path)() == "finished"
-    by_path = replace(probe, pretrained=Pretrained(str(pretrained.path)))
-    assert prepare("simclr-probe", by_path, tmp_path / "runs" / "probe", 1).path == run.path
-
-
-def test_features_are_tried_on_other_images(
-    probe: EncoderClassifierConfig, pretrained: Run, tmp_path: Path
-) -> None:
-    other = replace(probe, data=replace(probe.data, test_fraction=0.5))
-    run = prepare("simclr-probe", other, tmp_path / "runs" / "other", 1)
-    assert Train(run.path)() == "finished"
-    with pytest.raises(ConfigError, match="image_size is 16; allowed: 8, as in simclr"):
-        larger = replace(probe, data=replace(probe.data, image_size=16))
-        prepare("simclr-probe", larger, tmp_path / "runs" / "larger", 1)
-
-
-def test_another_encoder_in_the_same_run_is_refused(
-    probe: EncoderClassifierConfig, tiny_simclr: SimCLRConfig, tmp_path: Path
-) -> None:
-    prepare("simclr-probe", probe, tmp_path / "runs" / "probe", 1)
-    other = prepare(
-        "simclr-pretrain-digits", replace(tiny_simclr, seed=1), tmp_path / "runs" / "2", 1
-    )
-    assert Train(other.path)() == "finished"
-    with pytest.raises(RunError, match=r"pretrained\.identity: the run has '\w{64}', given was"):
-        prepare(
-            "simclr-probe",
-            replace(probe, pretrained=Pretrained("2")),
-            tmp_path / "runs" / "probe",
-            1,
-        )
-
-
-def test_the_same_command_goes_on_when_the_pretrained_run_is_gone(
-    probe: EncoderClassifierConfig, pretrained: Run, tmp_path: Path
-) -> None:
-    run = prepare("simclr-probe", probe, tmp_path / "runs" / "probe", 1)
-    assert Train(run.path)() == "finished"
-    result = records.require(run, "train")["result"]
-    shutil.rmtree(pretrained.path)
-    assert prepare("simclr-probe", probe, tmp_path / "runs" / "probe", 1).path == run.path
-    records.withdraw(run, "train")
-    assert Train(run.path)() == "finished"
-    assert records.require(run, "train")["result"] == result
-    with pytest.raises(RunError, match=r"pretrained\.run: no run 'simclr'; .* untrained encoder"):
-        prepare("simclr-probe", probe, tmp_path / "runs" / "new", 1)
-    assert not (tmp_path / "runs" / "new").exists()
-
-
-def test_an_unfinished_run_has_no_encoder_to_give(
-    probe: EncoderClassifierConfig, pretrained: Run, tmp_path: Path
-) -> None:
-    records.withdraw(pretrained, "train")
-    with pytest.raises(records.Unfinished):
-        prepare("simclr-probe", probe, tmp_path / "runs" / "probe", 1)
-    assert not (tmp_path / "runs" / "probe").exists()
-
-
-def test_a_run_without_encoder_is_refused(
-    probe: EncoderClassifierConfig, tiny_classifier: ClassifierConfig, tmp_path: Path
-) -> None:
-    prepare("classifier-digits", tiny_classifier, tmp_path / "runs" / "plain", 1)
-    with pytest.raises(ConfigError, match="plain, which is a run of classifier and has no encoder"):
-        prepare(
-            "simclr-probe",
-            replace(probe, pretrained=Pretrained("plain")),
-            tmp_path / "runs" / "p",
-            1,
-        )
-
-
-@pytest.mark.parametrize("place", ["simclr", ""])
-def test_an_identity_that_is_not_the_runs_is_refused(
-    probe: EncoderClassifierConfig, tmp_path: Path, place: str
-) -> None:
-    wrong = replace(probe, pretrained=Pretrained(place, "0" * 64))
-    with pytest.raises(ConfigError, match=r"pretrained\.identity is '0{64}'"):
-        prepare("simclr-probe", wrong, tmp_path / "runs" / "probe", 1)
-
-
-def test_other_systems_are_left_as_they_are(tiny_simclr: RunConfig, tmp_path: Path) -> None:
-    run = Run(tmp_path / "run")
-    assert selfsupervised.placed(tiny_simclr, run) is tiny_simclr
-    assert selfsupervised.source_of(tiny_simclr) is None

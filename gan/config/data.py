@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from gan.config.settings import added, operational, require
+from gan.config.settings import added, operational, require, require_choices
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,7 @@ class DataConfig:
         return crops or self.flip or self.jitter > 0 or self.grey > 0 or self.blur > 0
 
     def __post_init__(self) -> None:
+        require_choices(self)
         require(self, "image_size", 1 <= self.image_size <= 512, "1 to 512")
         require(self, "memory_gb", self.memory_gb >= 0, "0 or more")
         copies = not self.copy_to or self.name == "packed"
