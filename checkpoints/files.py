@@ -1,8 +1,10 @@
 """Files that are either whole or not there: written aside, synced, then renamed into place."""
 
 import contextlib
+import errno
 import json
 import os
+import shutil
 import time
 import uuid
 from collections.abc import Iterator
@@ -86,6 +88,29 @@ def create_bytes(path: Path, data: bytes) -> None:
     """Write `path` in one step. Raises FileExistsError if it is there: one caller wins."""
     with written_aside(path, data) as aside:
         os.link(aside, path)  # unlike rename, refuses an existing name; unlike O_EXCL, never empty
+    sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """An empty folder to fill, which becomes `path` in one step when the block ends without error.
+
+    Raises FileExistsError if `path` is there already, unless it is an empty folder.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f"{ASIDE}{uuid.uuid4().hex}")
+    aside.mkdir()
+    try:
+        yield aside
+        sync_folder(aside)
+        try:
+            aside.rename(path)  # refuses a folder that holds anything
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                raise
+            raise FileExistsError(f"{path} is there already") from None
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
     sync_folder(path.parent)
 
 

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from gan import batches
 from gan.data.sources import ImageSource
 
-_BATCH = 256
+BATCH = 256
+TOGETHER = 128  # images that go through a generator at once, as in the documents' training
 
 
 class Interrupted(Exception):
@@ -40,10 +41,10 @@ def predict(
 ) -> Tensor:
     """Logits (N, K) of uint8 images (N, C, S, S). Raises Interrupted when `stop` says so."""
     logits = []
-    for start in range(0, len(images), _BATCH):
+    for start in range(0, len(images), BATCH):
         if stop():
             raise Interrupted
-        batch = torch.from_numpy(images[start : start + _BATCH]).to(device)
+        batch = torch.from_numpy(images[start : start + BATCH]).to(device)
         logits.append(classify(batches.to_unit(batch)))
     return torch.cat(logits)
 
@@ -54,14 +55,26 @@ def accuracy(logits: Tensor, labels: NDArray[np.int64]) -> float:
     return int(hits.sum()) / len(labels)
 
 
+def synthesise(sampler: nn.Module, noise: Tensor) -> Tensor:
+    """Images (B, C, S, S) float32 for noise (B, latent), B at most TOGETHER; in eval mode.
+
+    They are always made in a full batch, filled up with the same rows again, since the arithmetic
+    may choose other kernels for other sizes, and since BatchNorm on the statistics of the batch
+    would make the images of a small one all alike, and refuses a single one.
+    """
+    rows = torch.arange(TOGETHER, device=noise.device) % len(noise)
+    with eval_mode(sampler):
+        images: Tensor = sampler(noise[rows])
+    return images[: len(noise)].float()
+
+
 def generate(
     sampler: nn.Module, noise: Tensor, stop: Callable[[], object] = lambda: None
 ) -> NDArray[np.uint8]:
-    """Images (N, H, W, C) uint8 for noise (N, latent), with running statistics (eval mode)."""
+    """Images (N, H, W, C) uint8 for noise (N, latent)."""
     images = []
-    with eval_mode(sampler):
-        for start in range(0, len(noise), _BATCH):
-            if stop():
-                raise Interrupted
-            images.append(batches.to_bytes(sampler(noise[start : start + _BATCH])))
+    for start in range(0, len(noise), TOGETHER):
+        if stop():
+            raise Interrupted
+        images.append(batches.to_bytes(synthesise(sampler, noise[start : start + TOGETHER])))
     return np.concatenate(images)

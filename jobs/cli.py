@@ -14,7 +14,21 @@ import tyro
 from checkpoints import CheckpointError
 from gan.config import ConfigError
 from gan.data import DataError
-from jobs.options import Doctor, Evaluate, Flat, Launch, Logs, New, OfRun, Place, Resume, Status
+from jobs.options import (
+    Doctor,
+    Evaluate,
+    Export,
+    Flat,
+    Interpolate,
+    Launch,
+    Logs,
+    New,
+    OfRun,
+    Place,
+    Resume,
+    Sample,
+    Status,
+)
 from jobs.run import Run, RunError, check_name, find, list_runs
 from slurm.errors import SchedulerError
 from slurm.executors import check_folder
@@ -181,6 +195,32 @@ def evaluate(arguments: Sequence[str]) -> int:
     return examination.plan(options.find(), options.find_judge(), options.count, options.runs)()
 
 
+def sample(arguments: Sequence[str]) -> int:
+    """generate images of a run, finished or not: HDF5 or a folder of PNG"""
+    from jobs import generate
+
+    print(generate.sample(tyro.cli(Sample, args=arguments, prog=f"{_PROG} sample")))
+    return 0
+
+
+def interpolate(arguments: Sequence[str]) -> int:
+    """draw what a generator makes of the way from one noise vector, or class, to another"""
+    from jobs import generate
+
+    print(generate.interpolate(tyro.cli(Interpolate, args=arguments, prog=f"{_PROG} interpolate")))
+    return 0
+
+
+def export(arguments: Sequence[str]) -> int:
+    """write a run's networks to a folder that needs nothing else: weights without pickle, config"""
+    from jobs.export import export as write
+
+    options = tyro.cli(Export, args=arguments, prog=f"{_PROG} export")
+    for line in write(options.find(), options.target, options.step):
+        print(line)
+    return 0
+
+
 def report(arguments: Sequence[str]) -> int:
     """write a run's report anew, finished or not"""
     from jobs.report import rewrite
@@ -208,13 +248,16 @@ VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "verify": verify,
     "evaluate": evaluate,
     "report": report,
+    "sample": sample,
+    "interpolate": interpolate,
+    "export": export,
     "data": data_sets,
     "doctor": doctor,
 }
 
 
 def _usage() -> str:
-    verbs = "\n".join(f"  {name:<8} {verb.__doc__}" for name, verb in VERBS.items())
+    verbs = "\n".join(f"  {name:<11} {verb.__doc__}" for name, verb in VERBS.items())
     return f"usage: {_PROG} VERB ...\n\n{verbs}\n\n{_PROG} VERB --help tells a verb's options."
 
 

@@ -12,8 +12,11 @@ from jobs.run import Run, RunError, find
 from slurm import queue
 from slurm.resources import Profile, Resources, load_profile
 
-RunName = Annotated[str, tyro.conf.Positional]
+RunName = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 Flat = tyro.conf.arg(name="")
+HDF5_SUFFIXES = (".h5", ".hdf5")
+_MOST_IMAGES = 100_000
+_MOST_IN_LINE = 100  # strips, and images in a strip
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,79 @@ class Evaluate(OfRun):
 
     def find_judge(self) -> Run | None:
         return find(self.judge, self.runs) if self.judge else None
+
+
+@dataclass(frozen=True)
+class OfModel(Place):
+    """Of which networks images are wanted, and which ones."""
+
+    run: RunName = field(kw_only=True)
+    """a run's name below the runs folder, as mine or demo/gan, its path, or an exported folder"""
+    label: Annotated[str | None, tyro.conf.arg(name="class", metavar="CLASS")] = None
+    """class of the images, by name or number; every class in turn if left out"""
+    seed: int = 0
+    """other images for every seed, and the same ones for the same"""
+    step: int | None = None
+    """training step whose checkpoint is used; the latest good one if left out"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require("seed", self.seed, 0, (1 << 63) - 1)
+
+
+@dataclass(frozen=True)
+class Sample(OfModel):
+    count: int = 100
+    """how many images; the first ones of many are the same as those of few"""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE.h5|FOLDER")] = None
+    """where to: HDF5, or a folder that is filled with PNG files; RUN-samples.h5 if left out"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require("count", self.count, 1, _MOST_IMAGES)
+        if self.out is not None and self.out.suffix not in ("", *HDF5_SUFFIXES):
+            raise ConfigError(
+                f"out is {str(self.out)!r}; allowed: a name that ends in .h5, or a folder's, "
+                "without an ending"
+            )
+
+
+@dataclass(frozen=True)
+class Interpolate(OfModel):
+    rows: int = 8
+    """how many strips"""
+    steps: int = 10
+    """images in a strip, both ends among them"""
+    path: Literal["linear", "spherical"] = "linear"
+    """straight from one noise vector to the other, or along a great circle"""
+    to: Annotated[str | None, tyro.conf.arg(metavar="CLASS")] = None
+    """go from --class to this class, by name or number; the noise of a strip then stays"""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE.png")] = None
+    """where to; RUN-interpolation.png if left out"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require("rows", self.rows, 1, _MOST_IN_LINE)
+        _require("steps", self.steps, 2, _MOST_IN_LINE)
+        if self.to is not None and self.label is None:
+            raise ConfigError(f"to is {self.to!r} without a class to come from; give --class too")
+        if self.out is not None and self.out.suffix != ".png":
+            raise ConfigError(f"out is {str(self.out)!r}; allowed: a name that ends in .png")
+
+
+def _require(name: str, value: int, least: int, most: int) -> None:
+    if not least <= value <= most:
+        raise ConfigError(f"{name} is {value}; allowed: {least} to {most}")
+
+
+@dataclass(frozen=True)
+class Export(OfRun):
+    target: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DEST")] = field(
+        kw_only=True
+    )
+    """folder to make; one that holds anything is left alone"""
+    step: int | None = None
+    """training step whose checkpoint is exported; the latest good one if left out"""
 
 
 @dataclass(frozen=True)

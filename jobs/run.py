@@ -10,15 +10,14 @@ import msgspec
 
 from checkpoints import Store, files
 from gan import config as configs
+from gan import stored
 from gan.config import RunConfig
 from gan.data import DataInfo, steps_per_pass
+from gan.stored import FORMAT, RunError
 
-FORMAT = 1
+__all__ = ["Run", "RunError", "check_name", "find", "list_runs"]
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-
-
-class RunError(Exception):
-    """A run that cannot be used as asked; the message says what was given and what is allowed."""
 
 
 def check_name(name: str) -> str:
@@ -38,7 +37,7 @@ class Run:
 
     @property
     def config_file(self) -> Path:
-        return self.path / "config.json"
+        return self.path / stored.CONFIG
 
     @property
     def checkpoints(self) -> Path:
@@ -91,42 +90,24 @@ class Run:
 
     @property
     def exists(self) -> bool:
-        return self.config_file.is_file()
+        return self.config_file.is_file() and not stored.is_export(self.path)
 
     def settings(self) -> dict[str, Any]:
         """The contents of config.json. Raises RunError if it is missing or unreadable."""
-        try:
-            settings = files.read_json(self.config_file)
-            if settings["format"] != FORMAT:
-                raise RunError(
-                    f"{self.config_file} has format {settings['format']!r}; "
-                    f"this version reads format {FORMAT}"
-                )
-        except FileNotFoundError:
-            raise RunError(f"{self.path} is no run: it has no config.json") from None
-        except (ValueError, KeyError, TypeError) as error:
-            raise RunError(f"{self.config_file} cannot be read: {error}") from None
-        return dict(settings)
+        return stored.read(self.path)
 
     def config(self, settings: dict[str, Any] | None = None) -> RunConfig:
         """The training config, from `settings` if they have been read already.
 
         Raises RunError, for a pipeline's folder too.
         """
-        settings = settings or self.settings()
-        variant = configs.VARIANTS.get(settings.get("variant", ""))
-        if variant is None:
-            raise RunError(f"{self.path} holds no training run of its own")
-        try:
-            return msgspec.convert(settings["config"], variant)
-        except (msgspec.ValidationError, KeyError) as error:
-            raise RunError(f"{self.config_file} cannot be used: {error}") from None
+        return stored.config(settings or self.settings(), self.path)
 
     def check_data(self, info: DataInfo) -> None:
         """Raise RunError if these are not the images that the run began with."""
-        stored = msgspec.convert(self.settings()["data"], DataInfo)
+        began = stored.data_info(self.settings(), self.path)
         for name in ("name", "train_count", "test_count", "channels", "classes", "fingerprint"):
-            old, new = getattr(stored, name), getattr(info, name)
+            old, new = getattr(began, name), getattr(info, name)
             if old != new:
                 raise RunError(
                     f"{self.path} was made with other images: {name} was {old!r}, now is {new!r}; "

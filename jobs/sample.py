@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gan import stored
 from jobs import trained
 from jobs.stage import Context, Result, StageJob, Stopped
-from jobs.train import provenance
 
 
 @dataclass(frozen=True)
@@ -20,12 +20,12 @@ class Sample(StageJob):
 
         run = context.run
         model = trained.load(run)
-        attributes = provenance(run)
+        attributes = stored.provenance(run.settings())
         store = samples.SampleStore(run.path, attributes, context.attempt.guard)
         packed = store.pack()
         count = run.config().train.final_samples
         images, labels = generate(model, count, context.stop.reason)
-        step = np.array([model.checkpoint.step])
+        step = np.array([model.model.step])
         attributes |= {"weights_sha256": model.checksum}
         content = samples.pack_bytes(images[None], labels, step, attributes)
         files.write_bytes(run.generated_file, content)
@@ -41,15 +41,11 @@ def generate(
 
     A function of the run's seed: more of them begin with the same ones. Raises Stopped.
     """
-    from gan import evaluation, rng
+    from gan import evaluation
 
-    variant = model.variant
-    assert variant.sampler is not None, "only runs with a generator are sampled"
-    labels = variant.asked(count)
-    draws = rng.Draws(model.run.config().seed, 0, model.device)
-    noise = variant.noise(labels, rng.Stream.SAMPLE, draws)
+    wanted = model.model.request(count, seed=model.run.config().seed)
     try:
-        images = evaluation.generate(variant.sampler, noise, stop)
+        images = wanted.pictures(model.variant, stop)
     except evaluation.Interrupted:
         raise Stopped(stop()) from None
-    return images, labels.cpu().numpy()
+    return images, wanted.labels(model.variant).numpy()

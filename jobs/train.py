@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from checkpoints import steps_in
+from gan import stored
 from jobs import pretrained, records
 from jobs.run import Run, RunError
 from jobs.stage import Context, Result, StageJob, Stopped, save_progress
@@ -44,7 +45,7 @@ class Train(StageJob):
         run.check_data(images.info)
         outputs = trainer.Outputs(
             checkpoints=run.store(keep=config.train.keep_checkpoints, guard=context.attempt.guard),
-            samples=SampleStore(run.path, provenance(run), context.attempt.guard),
+            samples=SampleStore(run.path, stored.provenance(run.settings()), context.attempt.guard),
             scalars=run.scalars,
             figures=run.figures,
         )
@@ -113,17 +114,6 @@ def time_left(progress: dict[str, Any]) -> str:
         return ""
     seconds = round((progress["total_steps"] - progress["step"]) / rate)
     return f"{seconds // 60}:{seconds % 60:02d} left"
-
-
-def provenance(run: Run) -> dict[str, str | int]:
-    """Where images come from, for a file's attributes: nothing of time, host or job."""
-    settings = run.settings()
-    return {
-        "recipe": settings["recipe"],
-        "seed": settings["config"]["seed"],
-        "identity": settings["identity"],
-        "content": "generated images, not photographs",
-    }
 
 
 def _compare_numerics(context: Context, present: dict[str, Any]) -> None:

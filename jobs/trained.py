@@ -9,8 +9,8 @@ from jobs.run import Run
 if TYPE_CHECKING:
     import torch
 
-    from checkpoints import Checkpoint
     from gan.data import ImageSet
+    from gan.loading import Model
     from gan.variants import Variant
 
 
@@ -19,15 +19,18 @@ class Trained:
     """A run's networks as its last checkpoint has them, in eval mode, and its data."""
 
     run: Run
-    variant: "Variant"
+    model: "Model"
     data: "ImageSet"
-    checkpoint: "Checkpoint"
     device: "torch.device"
+
+    @property
+    def variant(self) -> "Variant":
+        return self.model.variant
 
     @property
     def checksum(self) -> str:
         """SHA-256 of the weights' file."""
-        return self.checkpoint.manifest.files["state.pt"].sha256
+        return self.model.checksum
 
 
 def load(run: Run, images: "ImageSet | None" = None) -> Trained:
@@ -35,18 +38,13 @@ def load(run: Run, images: "ImageSet | None" = None) -> Trained:
 
     `images` are the run's data, where they have been read already.
     """
-    from gan import data, numerics, variants
+    from gan import data, loading, numerics
 
     steps = records.require(run, "train")["result"]["steps"]
-    config = run.config()
     device = numerics.configure(run.settings()["threads"])
-    images = images or data.load(config.data)
-    variant = variants.build(config, images.info, device)
-    checkpoint = run.store().open(steps)
-    variant.load_state(checkpoint.load()["variant"])
-    for network in variant.networks.values():
-        network.eval().requires_grad_(False)
-    return Trained(run, variant, images, checkpoint, device)
+    images = images or data.load(run.config().data)
+    run.check_data(images.info)
+    return Trained(run, loading.load(run.path, steps, device), images, device)
 
 
 def checksum(run: Run) -> str:

@@ -40,6 +40,36 @@ def test_json_carries_any_letters(tmp_path: Path) -> None:
     assert files.read_json(tmp_path / "a.json") == value
 
 
+def test_a_new_folder_is_whole_or_not_there(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "folder"
+    with files.new_folder(path) as aside:
+        files.write_new(aside / "one", b"1")
+        assert not path.exists()
+    assert [(p.name, p.read_bytes()) for p in path.iterdir()] == [("one", b"1")]
+    with pytest.raises(ZeroDivisionError), files.new_folder(tmp_path / "other") as aside:
+        files.write_new(aside / "one", b"1")
+        raise ZeroDivisionError
+    assert [p.name for p in tmp_path.iterdir()] == ["deep"]
+
+
+def test_a_new_folder_replaces_nothing_but_an_empty_one(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    for path in (tmp_path / "folder" / "mine", tmp_path / "file"):
+        path.write_text("precious")
+    before = sorted(tmp_path.rglob("*"))
+    for name in ("folder", "file"):
+        with (
+            pytest.raises(FileExistsError, match=f"{name} is there already"),
+            files.new_folder(tmp_path / name) as aside,
+        ):
+            files.write_new(aside / "one", b"1")
+    assert sorted(tmp_path.rglob("*")) == before
+    (tmp_path / "empty").mkdir()
+    with files.new_folder(tmp_path / "empty") as aside:
+        files.write_new(aside / "one", b"1")
+    assert (tmp_path / "empty" / "one").read_bytes() == b"1"
+
+
 def test_a_file_made_aside_takes_its_place_only_when_it_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "large"
     with files.made_aside(path) as aside:

@@ -4,7 +4,15 @@ import torch
 from torch import nn
 
 from gan.batches import to_unit
-from gan.evaluation import Interrupted, accuracy, eval_mode, generate, predict
+from gan.evaluation import (
+    TOGETHER,
+    Interrupted,
+    accuracy,
+    eval_mode,
+    generate,
+    predict,
+    synthesise,
+)
 
 CPU = torch.device("cpu")
 
@@ -49,3 +57,26 @@ def test_generated_bytes_do_not_depend_on_the_batch() -> None:
     images = generate(nn.Identity(), noise)
     assert images.shape == (300, 2, 2, 1)
     assert np.array_equal(images[299], generate(nn.Identity(), noise[299:])[0])
+
+
+def test_a_generator_always_sees_full_batches() -> None:
+    seen: list[torch.Tensor] = []
+
+    class Seeing(nn.Identity):
+        def forward(self, noise: torch.Tensor) -> torch.Tensor:
+            seen.append(noise)
+            return noise
+
+    noise = torch.rand(TOGETHER + 3, 1, 2, 2)
+    images = generate(Seeing(), noise)
+    assert [len(batch) for batch in seen] == [TOGETHER, TOGETHER]
+    assert torch.equal(seen[1][:6], noise[TOGETHER:].repeat(2, 1, 1, 1))
+    assert len(images) == TOGETHER + 3
+
+
+def test_statistics_of_the_batch_do_not_refuse_a_single_image() -> None:
+    norm = nn.BatchNorm1d(4, track_running_stats=False)
+    with pytest.raises(ValueError, match="more than 1 value"):
+        norm(torch.rand(1, 4))
+    assert synthesise(norm, torch.rand(1, 4)).shape == (1, 4)
+    assert norm.training

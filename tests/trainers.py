@@ -13,6 +13,7 @@ from gan.config import RunConfig
 from gan.distributed import World
 from gan.samples import SampleStore
 from gan.trainer import Hooks, Outputs, Trainer
+from jobs.run import Run
 
 
 def build_trainer(
@@ -54,3 +55,11 @@ def products(folder: Path) -> dict[str, str]:
 
 def quiet(stop: Callable[[float], str | None] = lambda save_s: None) -> Hooks:
     return Hooks(stop=stop, say=lambda message: None)
+
+
+def made_run(folder: Path, config: RunConfig, recipe: str = "recipe", steps: int = 3) -> Run:
+    """A run that was stopped after a few steps, and saved."""
+    run = Run(folder)
+    run.write(recipe, config, data.inspect(config.data), threads=1)
+    build_trainer(folder, config, quiet(StopAt(steps))).train()
+    return run

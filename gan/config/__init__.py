@@ -14,6 +14,7 @@ from gan.config.base import (
     differences,
     flatten,
     identity,
+    portable,
     saturation_step,
 )
 from gan.config.classifiers import (
@@ -55,7 +56,7 @@ __all__ = [
     "DCGANModel", "DataConfig", "EncoderClassifierConfig", "EncoderClassifierModel", "EncoderModel",
     "GANConfig", "GANModel", "Game", "MLPGANConfig", "MLPGANModel", "Pretrained",
     "ProgressiveConfig", "ProgressiveModel", "RunConfig", "SimCLRConfig", "SimCLRModel",
-    "TrainConfig", "differences", "flatten", "identity", "saturation_step",
+    "TrainConfig", "differences", "flatten", "identity", "portable", "saturation_step",
 ]  # fmt: skip
 
 VARIANTS: dict[str, type[RunConfig]] = {

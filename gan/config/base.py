@@ -5,8 +5,8 @@ import json
 import math
 import re
 from collections.abc import Callable
-from dataclasses import Field, dataclass, field, fields, is_dataclass
-from typing import Any, ClassVar, Literal
+from dataclasses import Field, dataclass, field, fields, is_dataclass, replace
+from typing import Any, ClassVar, Literal, TypeVar
 
 from gan.config.data import DataConfig
 from gan.config.settings import ConfigError, operational, require, require_choices
@@ -116,6 +116,9 @@ class RunConfig:
             raise ConfigError(f"data.image_size is {size}; {self.variant} allows: {allowed}")
 
 
+Config = TypeVar("Config")
+
+
 def _all(item: Field[Any], value: Any) -> bool:
     return True
 
@@ -136,6 +139,18 @@ def flatten(
 
 def _changes_result(item: Field[Any], value: Any) -> bool:
     return bool(item.metadata.get("identity", True))
+
+
+def portable(config: Config) -> Config:
+    """The same computation, with all that belongs to one machine as it is by default."""
+    kept: dict[str, Any] = {}
+    for item in fields(config):  # type: ignore[arg-type]
+        value = getattr(config, item.name)
+        if is_dataclass(value) and not isinstance(value, type):
+            kept[item.name] = portable(value)
+        else:
+            kept[item.name] = value if _changes_result(item, value) else item.default
+    return replace(config, **kept)  # type: ignore[type-var]
 
 
 def _identifies(item: Field[Any], value: Any) -> bool:

@@ -1,11 +1,13 @@
 """Contact sheets: many small images as one picture, or many points of the plane."""
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from checkpoints import files
 
@@ -37,21 +39,33 @@ def grid(images: NDArray[np.uint8], columns: int) -> NDArray[np.uint8]:
     return sheet
 
 
-def png(sheet: NDArray[np.uint8], scale: int = 1) -> bytes:
-    """A picture (H, W, 1 or 3) as PNG, each pixel drawn `scale` times."""
+def png(
+    sheet: NDArray[np.uint8], scale: int = 1, notes: Mapping[str, str | int | float] | None = None
+) -> bytes:
+    """A picture (H, W, 1 or 3) as PNG, each pixel drawn `scale` times, with `notes` as text."""
     picture = Image.fromarray(sheet[..., 0] if sheet.shape[-1] == 1 else sheet)
     if scale > 1:
         size = (picture.width * scale, picture.height * scale)
         picture = picture.resize(size, Image.Resampling.NEAREST)
     stream = io.BytesIO()
-    picture.save(stream, "PNG")
+    text = PngInfo()
+    for name, note in (notes or {}).items():
+        text.add_text(name, str(note))
+    picture.save(stream, "PNG", pnginfo=text)
     return stream.getvalue()
 
 
-def save(path: Path, images: NDArray[np.uint8], columns: int) -> None:
-    """Write a contact sheet as PNG, small images enlarged to about 64 pixels."""
+def contact_sheet(
+    images: NDArray[np.uint8], columns: int, notes: Mapping[str, str | int | float] | None = None
+) -> bytes:
+    """Images (N, H, W, C) in rows of `columns` as PNG, small ones enlarged to about 64 pixels."""
     scale = 2 if _are_points(images) else max(1, 64 // images.shape[1])
-    files.write_bytes(path, png(grid(images, columns), scale))
+    return png(grid(images, columns), scale, notes)
+
+
+def save(path: Path, images: NDArray[np.uint8], columns: int) -> None:
+    """Write a contact sheet."""
+    files.write_bytes(path, contact_sheet(images, columns))
 
 
 def _are_points(images: NDArray[np.uint8]) -> bool:
