@@ -33,13 +33,13 @@ class Applied:
         from gan import evaluation
 
         try:
-            with evaluation.eval_mode(self.model.variant.critic):
+            with evaluation.eval_mode(*self.model.variant.networks.values()):
                 return evaluation.predict(function, images, self.model.device, self.stop)
         except evaluation.Interrupted:
             raise Stopped(self.stop()) from None
 
     def features(self, images: "ImageSource") -> "Tensor":
-        return self._apply(self.model.variant.critic.features, images)
+        return self._apply(self.model.variant.features, images)
 
     def logits(self, images: "np.ndarray") -> "Tensor":
         return self._apply(self.model.variant.classify, images)

@@ -165,6 +165,7 @@ def _seen(run: Run, name: str, member: Run, f: dict[str, Any]) -> dict[str, Any]
     return {
         "title": f"What {who} sees",
         "summary": " ".join(told),
+        "strengths": _strengths(f),
         "rows": [[_figure(run, name, who, *item) for item in items] for items in rows],
     }
 
@@ -176,6 +177,18 @@ def _perturbed(f: dict[str, Any], pixels: str) -> str:
         f"sign; {percent(f['hit_rate'])} are then taken for the class after the true one. Random "
         f"signs of the same size leave {percent(f['control_accuracy'])}."
     )
+
+
+def _strengths(f: dict[str, Any]) -> list[list[str]]:
+    """What is left after steps of each size: the size, then a share for each column."""
+    shown = [*f.get("by_epsilon", ()), f] if "epsilon" in f else []
+    return [
+        [
+            f"{step['epsilon']:g}/255",
+            *(percent(step[key]) for key in ("accuracy_after", "hit_rate", "control_accuracy")),
+        ]
+        for step in sorted(shown, key=lambda step: step["epsilon"])
+    ]
 
 
 def _figure(run: Run, name: str, who: str, title: str, alt: str, caption: str) -> Picture:

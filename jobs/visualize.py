@@ -11,7 +11,10 @@ from jobs.stage import Context, Result, StageJob, Stopped
 if TYPE_CHECKING:
     import torch
 
+    from gan.visual.perturbation import Perturbation
+
 _SHOWN = 100  # images in a picture of images, as in S0
+_EPSILONS = (1.0, 2.0, 4.0, 16.0)  # pixels of 255, beside S0's 8
 _LAYERS = ("conv2", "conv3", "conv4", "conv6", "conv8")  # S0's
 
 
@@ -67,7 +70,7 @@ def _draw(model: trained.Trained, context: Context) -> _Drawn:
 
 
 def _perturb(model: trained.Trained, context: Context, drawn: _Drawn) -> None:
-    """Alter all test images; the first of them are shown."""
+    """Alter all test images, by steps of several sizes; the first of S0's size are shown."""
     import torch
 
     from gan import batches, evaluation, rng
@@ -77,22 +80,31 @@ def _perturb(model: trained.Trained, context: Context, drawn: _Drawn) -> None:
     labels = torch.from_numpy(model.data.test_labels).to(model.device)
     draws = rng.Draws(model.run.config().seed, 0, model.device)
     control, stop = draws.uniform(rng.Stream.VISUAL, *images.shape), context.stop.reason
-    try:
-        attack = perturbation.perturb(
-            model.variant.classify, images, labels, control, perturbation.DEFAULT_EPSILON, stop
-        )
-    except evaluation.Interrupted:
-        raise Stopped(stop()) from None
+
+    def altered_by(epsilon: float) -> perturbation.Perturbation:
+        try:
+            return perturbation.perturb(
+                model.variant.classify, images, labels, control, epsilon, stop
+            )
+        except evaluation.Interrupted:
+            raise Stopped(stop()) from None
+
+    attack = altered_by(perturbation.DEFAULT_EPSILON)
     drawn.pictures["real"] = images[:_SHOWN], 10
     drawn.pictures["gradients"] = perturbation.as_pictures(attack.gradients[:_SHOWN]), 10
     drawn.pictures["altered"] = attack.altered[:_SHOWN], 10
-    drawn.facts |= {k: v for k, v in vars(attack).items() if isinstance(v, float)}
+    drawn.facts |= _shares(attack)
     drawn.facts |= {"epsilon": perturbation.DEFAULT_EPSILON, "images": len(labels)}
+    drawn.facts["by_epsilon"] = [{"epsilon": e} | _shares(altered_by(e)) for e in _EPSILONS]
     context.say(
         f"{model.run.path.name}: accuracy {attack.accuracy_before:.3f}, perturbed "
         f"{attack.accuracy_after:.3f}, target hit {attack.hit_rate:.3f}, "
         f"random signs {attack.control_accuracy:.3f}"
     )
+
+
+def _shares(attack: "Perturbation") -> dict[str, float]:
+    return {name: value for name, value in vars(attack).items() if isinstance(value, float)}
 
 
 def _layers(known: tuple[str, ...]) -> list[str]:

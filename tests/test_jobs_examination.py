@@ -9,9 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from gan import recipes, rng, samples
-from gan.config import ACGANConfig, ClassifierConfig, RunConfig
+from gan.config import (
+    ACGANConfig,
+    ClassifierConfig,
+    EncoderClassifierConfig,
+    RunConfig,
+    SimCLRConfig,
+)
 from gan.data import ring
 from jobs import figures, measure, records, trained
 from jobs.cli import main
@@ -305,6 +312,28 @@ def test_a_judge_of_other_images_is_refused_by_name(
 def test_a_judge_that_names_no_classes_is_refused(labelled: Run, unlabelled: Run) -> None:
     with pytest.raises(RunError, match="unlabelled, which names no classes; allowed: a classifier"):
         Examination(labelled, unlabelled)()
+
+
+def test_an_encoder_with_a_linear_layer_may_judge_too(
+    tmp_path: Path, labelled: Run, tiny_encoder: EncoderClassifierConfig
+) -> None:
+    """Its features are what its last layer sees: that layer alone makes its answers of them."""
+    judge = finish(tmp_path / "encoder", shorter(tiny_encoder))
+    assert plan(labelled, judge, 40, tmp_path)() == 0
+    figures = records.completion(labelled, "evaluate")["result"]
+    assert figures["judge_sha256"] == trained.checksum(judge)
+    applied = measure.Applied(trained.load(judge), never)
+    images = applied.model.data.test_images[:9]
+    last = applied.model.variant.networks["classifier"].head[-1]
+    torch.testing.assert_close(last(applied.features(images)), applied.logits(images))
+
+
+def test_without_labels_nobody_judges(
+    tmp_path: Path, labelled: Run, tiny_simclr: SimCLRConfig
+) -> None:
+    pretrained = finish(tmp_path / "simclr", shorter(tiny_simclr))
+    with pytest.raises(RunError, match="simclr, which names no classes; allowed: a classifier"):
+        Examination(labelled, pretrained)()
 
 
 def test_a_pipeline_is_told_to_measure_itself(tmp_path: Path, judge: Run) -> None:

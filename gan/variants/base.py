@@ -98,6 +98,10 @@ class Variant(ABC):
         logits: Tensor = self.critic(images)[1]
         return logits
 
+    def features(self, images: Tensor) -> Tensor:
+        """What the layer that names classes sees of images: (B, F). Only where it `classifies`."""
+        return self.critic.features(images)
+
     def measure(self, data: ImageSet, stop: Callable[[], object]) -> dict[str, float]:
         """Figures on the held-out images, taken after every epoch. Raises Interrupted."""
         if not self.classifies:

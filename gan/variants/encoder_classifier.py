@@ -83,6 +83,11 @@ class Downstream(Variant):
         logits: Tensor = self.model(images)
         return logits
 
+    def features(self, images: Tensor) -> Tensor:
+        normalise, _ = self.model.head
+        seen: Tensor = normalise(self.model.encoder(images))
+        return seen
+
     def facts(self) -> dict[str, str]:
         return {"encoder_sha256": self.encoder_sha256} if self.encoder_sha256 else {}
 
