@@ -1,4 +1,4 @@
-"""Taking the encoder out of a finished run."""
+"""Taking the encoder out of a finished run, or of an exported one."""
 
 import hashlib
 from pathlib import Path
@@ -6,16 +6,27 @@ from pathlib import Path
 from torch import Tensor
 
 from checkpoints import CheckpointError, Store
+from gan import exported, stored
 
 _PREFIX = "encoder."
 Weights = dict[str, Tensor]  # by the names that the encoder gives them
 
 
-def read(run: Path, identity: str) -> Weights:
-    """The encoder's weights and statistics in the last checkpoint of the run with this identity.
+def read(folder: Path, identity: str) -> Weights:
+    """The encoder's weights and statistics, of the run with this identity: in its last checkpoint,
+    or in what was exported of it.
 
     Raises CheckpointError if there is none, if it is damaged, or if it holds no encoder.
     """
+    source = _exported if stored.is_export(folder) else _saved
+    networks = source(folder, identity)
+    weights = encoder_part(networks)
+    if not weights:
+        raise CheckpointError(f"{folder} has no encoder; its networks are {', '.join(networks)}")
+    return weights
+
+
+def _saved(run: Path, identity: str) -> dict[str, Weights]:
     store = Store(run / "checkpoints", identity)
     steps = store.steps()
     if not steps:
@@ -24,10 +35,16 @@ def read(run: Path, identity: str) -> Weights:
             "--pretrained.run"
         )
     networks: dict[str, Weights] = store.open(steps[-1]).load()["variant"]["networks"]
-    weights = encoder_part(networks)
-    if not weights:
-        raise CheckpointError(f"{run} has no encoder; its networks are {', '.join(networks)}")
-    return weights
+    return networks
+
+
+def _exported(folder: Path, identity: str) -> dict[str, Weights]:
+    settings = stored.read(folder)
+    if settings["identity"] != identity:
+        raise CheckpointError(
+            f"{folder} was exported from another config ({settings['identity'][:12]})"
+        )
+    return exported.read(folder, settings).networks
 
 
 def encoder_part(networks: dict[str, Weights]) -> Weights:

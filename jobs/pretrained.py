@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gan import config as configs
+from gan import stored
 from gan.config import (
     ConfigError,
     EncoderClassifierConfig,
@@ -50,8 +51,9 @@ class Source:
 def settle(config: RunConfig, info: DataInfo, run: Run, runs: Path) -> RunConfig:
     """`config` with the place and the identity of its pre-trained encoder, if it begins with one.
 
-    `pretrained.run` may be a run's name below `runs`, or a path; that run must be finished and fit.
-    If it is gone, `run` goes on with what it began with. Raises ConfigError or RunError.
+    `pretrained.run` may be a run's name below `runs`, or a path, of an exported one too; it must be
+    finished and fit. If it is gone, `run` goes on with what it began with. Raises ConfigError,
+    RunError.
     """
     if not isinstance(config, EncoderClassifierConfig):
         return config
@@ -63,14 +65,15 @@ def settle(config: RunConfig, info: DataInfo, run: Run, runs: Path) -> RunConfig
             )
         return config
     try:
-        source = find(given.run, runs)
+        source = _find(given.run, runs)
     except RunError as error:
         if begun := _as_begun(config, run, runs):
             return begun
         raise RunError(f'pretrained.run: {error}; "" is an untrained encoder') from None
-    settings = source.settings()
-    theirs = source.config(settings)
-    Source(given.run, theirs, settings["data"]["channels"]).check_fits(config, info.channels)
+    settings = stored.read(source)
+    theirs = stored.config(settings, source)
+    channels = stored.data_info(settings, source).channels
+    Source(given.run, theirs, channels).check_fits(config, info.channels)
     require_finished(source)
     known = configs.identity(theirs)
     if given.identity not in ("", known):
@@ -78,19 +81,25 @@ def settle(config: RunConfig, info: DataInfo, run: Run, runs: Path) -> RunConfig
             f"pretrained.identity is {given.identity!r}, {given.run} has {known!r}; allowed: the "
             "same, or none"
         )
-    return replace(config, pretrained=Pretrained(str(source.path.resolve()), known))
+    return replace(config, pretrained=Pretrained(str(source.resolve()), known))
+
+
+def _find(name: str, runs: Path) -> Path:
+    """The folder of a run, or of an exported one. Raises RunError, naming the runs that exist."""
+    places = (runs / name, Path(name))
+    return next(filter(stored.is_export, places), None) or find(name, runs).path
 
 
 def _as_begun(
     config: EncoderClassifierConfig, run: Run, runs: Path
 ) -> EncoderClassifierConfig | None:
     """With the encoder that `run` began with, if it is the one of the same place, now gone."""
-    stored = run.config() if run.exists else None
-    if not isinstance(stored, EncoderClassifierConfig):
+    begun = run.config() if run.exists else None
+    if not isinstance(begun, EncoderClassifierConfig):
         return None
     places = [(place / config.pretrained.run).resolve() for place in (runs, Path())]
-    same = Path(stored.pretrained.run) in places
-    return replace(config, pretrained=stored.pretrained) if same else None
+    same = Path(begun.pretrained.run) in places
+    return replace(config, pretrained=begun.pretrained) if same else None
 
 
 def placed(config: RunConfig, run: Run) -> RunConfig:
@@ -101,15 +110,23 @@ def placed(config: RunConfig, run: Run) -> RunConfig:
     return replace(config, pretrained=replace(config.pretrained, run=str(folder)))
 
 
-def require_finished(source: Run) -> None:
-    """Raise Unfinished unless the training that the encoder comes from is on record, and whole."""
-    records.require(source, "train")
+def require_finished(source: Path) -> None:
+    """Raise RunError unless the training that the encoder comes from is on record, and whole."""
+    if not stored.is_export(source):
+        records.require(Run(source), "train")
+        return
+    settings = stored.read(source)
+    if settings["step"] < settings["total_steps"]:
+        raise RunError(
+            f"{source} was exported after step {settings['step']} of {settings['total_steps']}; "
+            "allowed: a finished run's"
+        )
 
 
 def require_source(config: RunConfig) -> None:
     """The same, for a run that is about to take its encoder over; `config` is `placed`."""
     if isinstance(config, EncoderClassifierConfig) and config.pretrained.run:
-        require_finished(Run(Path(config.pretrained.run)))
+        require_finished(Path(config.pretrained.run))
 
 
 def source_of(config: RunConfig) -> str | None:

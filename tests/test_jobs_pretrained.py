@@ -18,6 +18,7 @@ from gan.config import (
 )
 from jobs import pretrained as encoders
 from jobs import records, report
+from jobs.export import export
 from jobs.pipeline import prepare
 from jobs.run import Run, RunError
 from jobs.train import Train
@@ -63,6 +64,43 @@ def test_features_are_tried_on_other_images(
     with pytest.raises(ConfigError, match="image_size is 16; allowed: 8, as in simclr"):
         larger = replace(probe, data=replace(probe.data, image_size=16))
         prepare("simclr-probe", larger, tmp_path / "runs" / "larger", 1)
+
+
+def test_an_exported_encoder_is_the_runs(
+    probe: EncoderClassifierConfig, pretrained: Run, tmp_path: Path
+) -> None:
+    export(pretrained, tmp_path / "given")
+    for place in (tmp_path / "given", pretrained.path):
+        chosen = replace(probe, pretrained=Pretrained(str(place)))
+        run = prepare("simclr-probe", chosen, tmp_path / "runs" / f"of-{place.name}", 1)
+        assert run.config().pretrained.run == str(place)
+        assert Train(run.path)() == "finished"
+    ends = [Run(tmp_path / "runs" / name).store().latest() for name in ("of-given", "of-simclr")]
+    assert ends[0].manifest.files == ends[1].manifest.files
+    assert ends[0].manifest.identity == ends[1].manifest.identity
+
+
+def test_an_export_that_is_not_the_encoders_is_refused(
+    probe: EncoderClassifierConfig, pretrained: Run, tmp_path: Path
+) -> None:
+    records.withdraw(pretrained, "train")
+    first = min(pretrained.store().steps())
+    export(pretrained, tmp_path / "early", first)
+    early = replace(probe, pretrained=Pretrained(str(tmp_path / "early")))
+    with pytest.raises(RunError, match=f"was exported after step {first} of 44; allowed: a finis"):
+        prepare("simclr-probe", early, tmp_path / "runs" / "probe", 1)
+    export(pretrained, tmp_path / "given")
+    given = replace(probe, pretrained=Pretrained(str(tmp_path / "given")))
+    run = prepare("simclr-probe", given, tmp_path / "runs" / "probe", 1)
+    text = (tmp_path / "given" / "config.json").read_text()
+    (tmp_path / "given" / "config.json").write_text(
+        text.replace(configs.identity(pretrained.config()), "0" * 64)
+    )
+    with pytest.raises(SystemExit):
+        Train(run.path)()
+    assert (
+        "was exported from another config (000000000000)" in records.latest(run, "train")["error"]
+    )
 
 
 def test_another_encoder_in_the_same_run_is_refused(

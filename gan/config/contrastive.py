@@ -84,7 +84,7 @@ class Pretrained:
 
     prefix: ClassVar[str] = "pretrained."
     run: str = operational("")
-    """finished run whose encoder to take, its name or its folder; none: an untrained encoder"""
+    """finished run, or exported one, whose encoder to take: name or folder; none: an untrained"""
     identity: str = ""
     """what that run computed; filled in from its folder"""
 
