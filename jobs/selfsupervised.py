@@ -89,7 +89,7 @@ def simclr() -> SelfSupervised:
 
 
 def simclr_quick() -> SelfSupervised:
-    """S4: the same with a small encoder: some ten minutes on two cores."""
+    """S4: the same with a small encoder: a quarter of an hour on two cores."""
     return _of(
         recipes.simclr_pretrain_quick(),
         recipes.simclr_probe_quick(),
