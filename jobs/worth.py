@@ -1,18 +1,19 @@
 """The job that compares what became of one pre-trained encoder."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from gan import stored
 from gan.config import SimCLRConfig
-from jobs import trained
+from jobs import records, trained
 from jobs.run import Run
 from jobs.selfsupervised import CLASSIFIERS, FROZEN, PRETRAIN
 from jobs.stage import Context, Result, StageJob, Stopped
 from jobs.trained import Trained
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from gan.data import ImageSet
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,9 @@ class Compare(StageJob):
         try:
             figures = _of_pretraining(pretrained, context)
             for name in CLASSIFIERS:
-                known = pretrained.data if _same_images(members[name], members[PRETRAIN]) else None
-                model = trained.load(members[name], known)
+                model = trained.load(members[name], _held_out(members[name], pretrained))
                 if name in FROZEN:
-                    _require_unchanged(model, pretrained if name == "probe" else None)
+                    _require_unchanged(model)
                 measured = model.variant.measure(model.data, context.stop.reason)
                 figures["accuracy"][name] = measured["test/accuracy"]
                 figures["data"][name] = members[name].settings()["data"]
@@ -67,29 +67,22 @@ def _of_pretraining(model: Trained, context: Context) -> dict[str, Any]:
     }
 
 
-def _same_images(run: Run, other: Run) -> bool:
-    """Whether the held-out images of both are the same, whatever share they train on."""
-    ours, theirs = (r.settings()["data"] | {"train_count": 0} for r in (run, other))
-    sizes = (r.config().data.image_size for r in (run, other))
-    return ours == theirs and len(set(sizes)) == 1
+def _held_out(run: Run, other: Trained) -> "ImageSet | None":
+    """The images of `other`, if those held out of `run` are the same; its training images, which
+    may be a share, are not asked for here.
+    """
+    ours, theirs = (stored.data_info(r.settings(), r.path) for r in (run, other.run))
+    same = replace(ours, train_count=theirs.train_count) == theirs
+    sizes = {r.config().data.image_size for r in (run, other.run)}
+    return replace(other.data, info=ours) if same and len(sizes) == 1 else None
 
 
-def _require_unchanged(model: Trained, source: Trained | None) -> None:
-    """Raise ValueError unless the encoder is, to the bit, the `source`'s, or what it began as."""
-    from gan import variants
-
-    if source is None:
-        began = variants.build(model.run.config(), model.data.info, model.device)
-    else:
-        began = source.variant
-    before, after = _encoder(began), _encoder(model.variant)
-    changed = [name for name in before if not before[name].equal(after[name].to(before[name]))]
-    if changed or before.keys() != after.keys():
-        raise ValueError(f"{model.run.path}: {len(changed)} tensors of the frozen encoder changed")
-
-
-def _encoder(variant: Any) -> "dict[str, Tensor]":
+def _require_unchanged(model: Trained) -> None:
+    """Raise ValueError unless the encoder is, to the bit, the one that the run began with."""
     from gan import pretrained
 
-    networks = {name: network.state_dict() for name, network in variant.networks.items()}
-    return pretrained.encoder_part(networks)
+    networks = {name: network.state_dict() for name, network in model.variant.networks.items()}
+    found = pretrained.checksum(pretrained.encoder_part(networks))
+    began = records.require(model.run, "train")["result"]["encoder_sha256"]
+    if found != began:
+        raise ValueError(f"{model.run.path}: its frozen encoder was {began}, now is {found}")

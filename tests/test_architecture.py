@@ -69,10 +69,11 @@ def test_answers_without_torch(arguments: list[str], tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_submission_does_not_load_torch(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["demo", "simclr-digits"])
+def test_submission_does_not_load_torch(name: str, tmp_path: Path) -> None:
     program = (
         "import sys; from pathlib import Path; from jobs import pipeline, local, records;"
-        "run = pipeline.prepare('demo', pipeline.demo(), Path('runs/demo'), 2);"
+        f"run = pipeline.prepare('{name}', pipeline.plan('{name}'), Path('runs/run'), 2);"
         "graph = pipeline.stages(run); launcher = local.LocalLauncher(run, Path('runs'));"
         "records.complete(graph[0].run, 'train', [], {});"  # so that the job has nothing to do
         "launcher._submit(graph[0]); assert 'torch' not in sys.modules"

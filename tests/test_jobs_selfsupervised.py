@@ -14,7 +14,7 @@ from gan.config import (
     Pretrained,
     SimCLRConfig,
 )
-from jobs import cluster, figures, records, submissions
+from jobs import cluster, figures, records, submissions, trained, worth
 from jobs.pipeline import plan, prepare, stages
 from jobs.run import Run, RunError
 from jobs.selfsupervised import SelfSupervised
@@ -136,12 +136,17 @@ def test_whole_pipeline_and_its_table(chosen: SelfSupervised, tmp_path: Path) ->
     assert "ln(2N - 1) = 4.844" in rows["Contrastive loss"].how
     text = moved.report_file.read_text()
     assert all(name in text for name in rows)
-    weights = records.require(moved.members()["probe"], "train")["result"]["encoder_sha256"]
-    assert (
-        weights == records.require(moved.members()["finetune"], "train")["result"]["encoder_sha256"]
-    )
-    assert "encoder_sha256" not in records.require(moved.members()["scratch"], "train")["result"]
+    began = {
+        name: records.require(member, "train")["result"].get("encoder_sha256")
+        for name, member in moved.members().items()
+    }
+    assert began["probe"] == began["finetune"] != began["probe-untrained"] == began["scratch"]
     assert all(stage.job() == "finished" for stage in stages(moved))  # nothing is done again
+    probe = trained.load(moved.members()["probe"])
+    worth._require_unchanged(probe)
+    probe.variant.model.encoder[1].running_mean[0] += 1e-6
+    with pytest.raises(ValueError, match=r"probe: its frozen encoder was \w{64}, now is"):
+        worth._require_unchanged(probe)
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ class Downstream(Variant):
         self, config: EncoderClassifierConfig, info: DataInfo, device: torch.device
     ) -> None:
         self.source, self.frozen = config.pretrained, config.model.frozen
-        self.encoder_sha256 = ""  # of the pre-trained encoder that it began with
+        self.encoder_sha256 = ""  # of the encoder that it began with, pre-trained or not
         rng.seed_torch(config.seed, rng.Stream.INIT)
         encoder = make_encoder(config.model, info.channels)
         self.model = EncoderClassifier(encoder, len(info.classes))
@@ -48,25 +48,26 @@ class Downstream(Variant):
         When going on, the encoder comes from the run's own checkpoint, and the run that it was
         trained in may be gone; if it is there, it must hold the same encoder.
         """
-        if not self.source.run:
-            return
-        folder = Path(self.source.run)
-        if not anew and not folder.exists():
-            return
-        weights = pretrained.read(folder, self.source.identity)
-        found = pretrained.checksum(weights)
+        folder = Path(self.source.run) if self.source.run else None
         if anew:
-            try:
-                self.model.encoder.load_state_dict(weights)
-            except RuntimeError as error:
-                difference = str(error).splitlines()[-1].strip()
-                raise CheckpointError(f"{folder} holds another encoder: {difference}") from error
-            self.encoder_sha256 = found
-        elif found != self.encoder_sha256:
-            raise CheckpointError(
-                f"this run began with encoder {self.encoder_sha256[:12]}, {folder} now holds "
-                f"{found[:12]}; give another --name to begin with that one"
-            )
+            if folder:
+                self._take_over(folder)
+            self.encoder_sha256 = pretrained.checksum(self.model.encoder.state_dict())
+        elif folder and folder.exists():
+            found = pretrained.checksum(pretrained.read(folder, self.source.identity))
+            if found != self.encoder_sha256:
+                raise CheckpointError(
+                    f"this run began with encoder {self.encoder_sha256[:12]}, {folder} now holds "
+                    f"{found[:12]}; give another --name to begin with that one"
+                )
+
+    def _take_over(self, folder: Path) -> None:
+        weights = pretrained.read(folder, self.source.identity)
+        try:
+            self.model.encoder.load_state_dict(weights)
+        except RuntimeError as error:
+            difference = str(error).splitlines()[-1].strip()
+            raise CheckpointError(f"{folder} holds another encoder: {difference}") from error
 
     def update(self, images: Tensor, labels: Tensor, draws: rng.Draws) -> Tensor:
         self.model.train()
@@ -89,7 +90,7 @@ class Downstream(Variant):
         return seen
 
     def facts(self) -> dict[str, str]:
-        return {"encoder_sha256": self.encoder_sha256} if self.encoder_sha256 else {}
+        return {"encoder_sha256": self.encoder_sha256}
 
     def _buffers(self) -> list[Tensor]:
         """A frozen encoder's are left out: even a mean of equals may differ in its last bit."""
