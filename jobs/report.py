@@ -184,7 +184,7 @@ def _seen(run: Run, name: str, member: Run, f: dict[str, Any]) -> dict[str, Any]
 
 def _perturbed(f: dict[str, Any], pixels: str) -> str:
     return (
-        f"On {f['images']} test images its accuracy falls from {percent(f['accuracy_before'])} to "
+        f"On {f['images']} test images its accuracy goes from {percent(f['accuracy_before'])} to "
         f"{percent(f['accuracy_after'])} when every pixel moves by {pixels} along the gradient's "
         f"sign; {percent(f['hit_rate'])} are then taken for the class after the true one. Random "
         f"signs of the same size leave {percent(f['control_accuracy'])}."
