@@ -33,6 +33,11 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
+def number(value: float) -> str:
+    """Three significant digits, and all those before the point."""
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
 def rows(run: Run) -> list[Row]:
     """All that was measured."""
     return _of_networks(run) + _energy_rows(run)
@@ -49,10 +54,12 @@ def _energy_rows(run: Run) -> list[Row]:
         return []
     known = f"estimated by codecarbon; {spent.measured} of {spent.attempts} attempts were measured"
     return [
-        Row("Energy", f"{1000 * spent.kwh:.3g} Wh", f"of all stages before the report, {known}"),
+        Row(
+            "Energy", f"{number(1000 * spent.kwh)} Wh", f"of all stages before the report, {known}"
+        ),
         Row(
             "CO2 of that energy",
-            f"{1000 * spent.co2_kg:.3g} g",
+            f"{number(1000 * spent.co2_kg)} g",
             f"with the mean electricity of {energy.country_of(run) or 'the country given then'}",
         ),
     ]
@@ -149,7 +156,7 @@ def _distance_rows(f: dict[str, Any], judge: str) -> list[Row]:
             f"on the features before the last layer of classifier {judge}: {d['first_count']} "
             f"training images against {d['second_count']} {what}"
         )
-        kernel = f"{d['kernel']:.3g} ± {d['kernel_spread']:.2g}"
+        kernel = f"{number(d['kernel'])} ± {number(d['kernel_spread'])}"
         over = "cubic kernel, unbiased: may fall below 0; mean ± deviation over 100 subsets,"
         found.append(Row(f"Frechet distance: {title}", f"{d['frechet']:.3f}", how))
         found.append(Row(f"Kernel distance: {title}", kernel, f"{over} {how}"))

@@ -10,6 +10,7 @@ from typing import Any
 from checkpoints import files
 from gan.config import RunConfig, flatten
 from jobs import page
+from jobs.figures import number
 from jobs.page import Picture
 from jobs.run import Run
 
@@ -32,8 +33,11 @@ class Figure:
 
     title: str
     path: tuple[str, ...]
-    form: str = ".3f"
+    form: str = ".3f"  # empty: three significant digits
     ranks: int = 0  # 1: the smallest is the best, -1: the largest
+
+    def text(self, value: float) -> str:
+        return format(value, self.form) if self.form else number(value)
 
     def of(self, figures: dict[str, Any]) -> float | None:
         """None where the run has no such figure."""
@@ -49,7 +53,7 @@ FIGURES = (  # those of them that rank do so in this order
     Figure("of real points", ("floor_high_quality",), ".1%"),
     Figure("Frechet distance", ("generated_distance", "frechet"), ranks=1),
     Figure("of real images", ("floor_distance", "frechet")),
-    Figure("kernel distance", ("generated_distance", "kernel"), ".3g"),
+    Figure("kernel distance", ("generated_distance", "kernel"), ""),
     Figure("GAN-test accuracy", ("gan_test_accuracy",), ".1%"),
     Figure("discriminator's test accuracy", ("discriminator_test_accuracy",), ".1%"),
 )
@@ -94,7 +98,7 @@ def rank(measured: Sequence[Measured]) -> Ranking:
     rows = []
     for place, (m, config) in enumerate(zip(ordered, configs, strict=True), 1):
         values = (f.of(m.figures) for f in shown)
-        cells = ["" if v is None else format(v, f.form) for v, f in zip(values, shown, strict=True)]
+        cells = ["" if v is None else f.text(v) for v, f in zip(values, shown, strict=True)]
         settings = flatten(config)
         row = [str(place) if m.figures else "", m.name or m.run.path.name, *cells]
         rows.append((row + [str(settings[s]) for s in varied] + [m.missing])[: len(titles)])
@@ -145,8 +149,8 @@ def _spread(figure: Figure, figures: Sequence[dict[str, Any]]) -> str:
     values = [value for f in figures if (value := figure.of(f)) is not None]
     if not values:
         return ""
-    mean = format(fmean(values), figure.form)
-    return f"{mean} ± {format(stdev(values), figure.form)}" if len(values) > 1 else mean
+    mean = figure.text(fmean(values))
+    return f"{mean} ± {figure.text(stdev(values))}" if len(values) > 1 else mean
 
 
 def varying(configs: Sequence[RunConfig]) -> list[str]:

@@ -10,6 +10,7 @@ from jobs import figures, page, records
 from jobs.figures import percent
 from jobs.page import Picture
 from jobs.run import Run
+from jobs.sample import INTERPOLATION
 from jobs.stage import Context, Result, StageJob
 
 _PICTURES_OVER_TIME = 6
@@ -73,6 +74,7 @@ def render(run: Run, curves: dict[str, bytes]) -> str:
         recipe=run.settings()["recipe"],
         figures=figures.rows(run),
         over_time=[p for member in members.values() for p in _over_time(member)],
+        strips=[p for member in members.values() for p in _strips(member)],
         curves=[_curves(member, curves[name]) for name, member in members.items()],
         visual=_visual(run),
         stages=rows,
@@ -114,6 +116,16 @@ def _grid_picture(path: Path, has_classes: bool) -> Picture:
     if has_classes:
         alt, caption = f"{alt}; each column is one class", f"{caption}, a class a column"
     return page.picture(path, alt, f"{caption}.")
+
+
+def _strips(run: Run) -> list[Picture]:
+    """The way from one noise vector to another, where the samples are made."""
+    path = run.figures / INTERPOLATION
+    if not path.exists() or figures.reliable(run, "sample") is None:
+        return []
+    alt = "Strips of generated images, each from one noise vector to another"
+    caption = "Each row: images of noise on a straight line from one vector to another."
+    return [page.picture(path, alt, caption)]
 
 
 def _curves(run: Run, svg: bytes) -> Picture:
@@ -172,7 +184,7 @@ def _seen(run: Run, name: str, member: Run, f: dict[str, Any]) -> dict[str, Any]
 
 def _perturbed(f: dict[str, Any], pixels: str) -> str:
     return (
-        f"On {f['images']} test images its accuracy falls from {percent(f['accuracy_before'])} to "
+        f"On {f['images']} test images its accuracy goes from {percent(f['accuracy_before'])} to "
         f"{percent(f['accuracy_after'])} when every pixel moves by {pixels} along the gradient's "
         f"sign; {percent(f['hit_rate'])} are then taken for the class after the true one. Random "
         f"signs of the same size leave {percent(f['control_accuracy'])}."

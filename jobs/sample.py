@@ -2,12 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from gan import stored
 from jobs import trained
 from jobs.stage import Context, Result, StageJob, Stopped
+
+INTERPOLATION = "interpolation.png"  # among the run's figures
+_STRIPS, _STEPS = 8, 10
+_COLOURS = (1, 3)  # channels of a picture; points have two
 
 
 @dataclass(frozen=True)
@@ -30,8 +35,22 @@ class Sample(StageJob):
         content = samples.pack_bytes(images[None], labels, step, attributes)
         files.write_bytes(run.generated_file, content)
         context.say(f"packed {len(packed.steps)} snapshots, generated {len(images)} images")
-        figures = {"snapshots": len(packed.steps), "generated": len(images)}
-        return Result([store.file, run.generated_file], figures)
+        outputs = [store.file, run.generated_file]
+        if images.shape[-1] in _COLOURS:
+            outputs.append(_draw_strips(model))
+        return Result(outputs, {"snapshots": len(packed.steps), "generated": len(images)})
+
+
+def _draw_strips(model: trained.Trained) -> Path:
+    """What lies between two noise vectors, a strip for each of several pairs."""
+    from gan.visual import grids
+    from gan.visual.interpolation import Walk
+
+    walk = Walk(_STRIPS, _STEPS, seed=model.run.config().seed)
+    pictures = walk.pictures(model.variant)  # (rows, steps, H, W, C)
+    path = model.run.figures / INTERPOLATION
+    grids.save(path, pictures.reshape(-1, *pictures.shape[2:]), _STEPS)
+    return path
 
 
 def generate(

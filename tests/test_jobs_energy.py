@@ -77,7 +77,7 @@ def test_every_attempt_has_its_energy_and_the_sum_is_told(
     row = json.loads(capfd.readouterr().out)[0]
     assert (row["energy_kwh"], row["co2_kg"]) == (total.kwh, total.co2_kg)
     rows = {row.name: row for row in figures.rows(run)}
-    assert rows["Energy"].value == f"{1000 * total.kwh:.3g} Wh"
+    assert rows["Energy"].value == f"{figures.number(1000 * total.kwh)} Wh"
     assert "3 of 3 attempts" in rows["Energy"].how
     assert "FRA" in rows["CO2 of that energy"].how
 

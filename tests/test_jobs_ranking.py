@@ -12,6 +12,7 @@ from gan.config import ACGANConfig
 from gan.data import inspect
 from gan.visual import grids
 from jobs import ranking
+from jobs.figures import number
 from jobs.ranking import Measured
 from jobs.run import Run
 from jobs.sweep import sweep
@@ -95,3 +96,8 @@ def test_the_page_stands_alone(measured: list[Measured], tmp_path: Path) -> None
     assert text.index("1: model.width-4_seed-0") < text.index("2: model.width-8_seed-0")
     assert "3.500 ± 2.121" in text
     assert "not | finished" in text
+
+
+def test_numbers_have_three_digits_and_no_powers_of_ten() -> None:
+    found = [number(value) for value in (0.0123456, -1.005e-3, 765.4321, 1234.5678)]
+    assert found == ["0.0123", "-0.00101", "765", "1235"]

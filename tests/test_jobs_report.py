@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from gan import data, samples
 from jobs import records, report
@@ -22,7 +23,7 @@ FLAGS = [
         f"--{member}.train.epochs=2",
         f"--{member}.train.final-samples=100",
     )
-]
+] + ["--threads=1"]
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +52,8 @@ class Page(HTMLParser):
 def test_page_stands_alone_and_every_picture_is_described(demo: Run) -> None:
     text = demo.report_file.read_text()
     page = Page(text)
-    # grids, curves, and of each discriminator: images thrice, classes, three layers
-    assert len(page.images) == 2 + 2 + 2 * 7
+    # grids, strips, curves, and of each discriminator: images thrice, classes, three layers
+    assert len(page.images) == 2 + 1 + 2 + 2 * 7
     assert all(link.startswith("data:image/") for link in page.links)
     assert all(image["alt"] for image in page.images)
     assert text.count("<figcaption>") == len(page.images)
@@ -79,6 +80,13 @@ def test_generated_images_are_balanced_and_say_where_they_are_from(demo: Run) ->
     assert sorted(generated.labels.tolist()) == sorted(list(range(10)) * 10)
     assert generated.attributes["recipe"] == "demo/gan"
     assert "generated" in generated.attributes["content"]
+
+
+def test_strips_belong_to_the_samples(demo: Run) -> None:
+    gan = demo.members()["gan"]
+    assert "figures/interpolation.png" in records.require(gan, "sample")["outputs"]
+    with Image.open(gan.figures / "interpolation.png") as picture:
+        assert picture.size == ((10 * 10 + 2) * 8, (8 * 10 + 2) * 8)  # ten images of 8 x 8 a row
 
 
 def test_report_says_what_is_missing(demo: Run, tmp_path: Path) -> None:
