@@ -151,7 +151,8 @@ def assert_reported(run: Run) -> None:
     config = run.config()
     for setting in configs.flatten(config):
         assert setting in page
-    assert page.count("<figcaption>") == 1 + 2 * config.generates  # curves, two epochs' grids
+    # the curves; of a GAN two epochs' grids and the strip
+    assert page.count("<figcaption>") == 1 + 3 * config.generates
     assert (f"Test accuracy of {run.path.name}" in page) == ("test/accuracy" in curves)
     assert records.completion(run, Report.stage)
 
