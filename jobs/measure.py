@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from gan.data.images import chosen
 from jobs.sample import generate
 from jobs.stage import Stopped
 from jobs.trained import Trained
@@ -72,7 +73,8 @@ class Judge(Applied):
     def floor(self, count: int) -> "Distances":
         """How far so many held-out real images are from the training images."""
         if count not in self._floors:
-            self._floors[count] = self.distance(self.model.data.test_images[:count])
+            tests = self.model.data.test_images
+            self._floors[count] = self.distance(tests[chosen(len(tests), count)])
         return self._floors[count]
 
 
@@ -111,7 +113,8 @@ def count_modes(model: Trained, count: int | None, stop: Stop) -> dict[str, Any]
     from gan.data import ring
 
     fakes, _ = _generated(model, count, stop)
-    real = model.data.test_images[:count]
+    tests = model.data.test_images
+    real = tests[chosen(len(tests), count)]
     found, floor = (ring.coverage(ring.points_of(points)) for points in (fakes, real))
     return {
         "modes": ring.MODES,

@@ -5,6 +5,7 @@ from math import ceil, sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gan.data.images import chosen
 from jobs import trained
 from jobs.stage import Context, Result, StageJob, Stopped
 
@@ -52,8 +53,9 @@ def _draw(model: trained.Trained, context: Context) -> _Drawn:
     from gan.visual import maximisation
 
     critic, rule = model.variant.critic, maximisation.Ascent()
-    first = torch.from_numpy(model.data.test_images[:_SHOWN]).to(model.device)
-    mean = batches.to_unit(first).mean(0)
+    tests = model.data.test_images
+    some = torch.from_numpy(tests[chosen(len(tests), _SHOWN)]).to(model.device)
+    mean = batches.to_unit(some).mean(0)
     drawn = _Drawn(facts={"ascent": asdict(rule), "layers": _layers(critic.layers)})
     if model.variant.classifies:
         _perturb(model, context, drawn)
@@ -70,7 +72,7 @@ def _draw(model: trained.Trained, context: Context) -> _Drawn:
 
 
 def _perturb(model: trained.Trained, context: Context, drawn: _Drawn) -> None:
-    """Alter all test images, by steps of several sizes; the first of S0's size are shown."""
+    """Alter all test images, by steps of several sizes; some of S0's size are shown."""
     import torch
 
     from gan import batches, evaluation, rng
@@ -90,9 +92,10 @@ def _perturb(model: trained.Trained, context: Context, drawn: _Drawn) -> None:
             raise Stopped(stop()) from None
 
     attack = altered_by(perturbation.DEFAULT_EPSILON)
-    drawn.pictures["real"] = images[:_SHOWN], 10
-    drawn.pictures["gradients"] = perturbation.as_pictures(attack.gradients[:_SHOWN]), 10
-    drawn.pictures["altered"] = attack.altered[:_SHOWN], 10
+    shown = torch.from_numpy(chosen(len(images), _SHOWN)).to(images.device)
+    drawn.pictures["real"] = images[shown], 10
+    drawn.pictures["gradients"] = perturbation.as_pictures(attack.gradients[shown]), 10
+    drawn.pictures["altered"] = attack.altered[shown], 10
     drawn.facts |= _shares(attack)
     drawn.facts |= {"epsilon": perturbation.DEFAULT_EPSILON, "images": len(labels)}
     drawn.facts["by_epsilon"] = [{"epsilon": e} | _shares(altered_by(e)) for e in _EPSILONS]

@@ -65,6 +65,18 @@ def to_array(images: Sequence[Image.Image]) -> NDArray[np.uint8]:
 
 def split(count: int, test_fraction: float) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Indices (train, test) of a set that has no test part of its own, each ascending."""
-    shuffled = np.random.Generator(np.random.Philox(key=_SPLIT_SEED)).permutation(count)
     tests = round(count * test_fraction)
+    shuffled = _shuffled(count)
     return np.sort(shuffled[tests:]), np.sort(shuffled[:tests])
+
+
+def chosen(count: int, wanted: int | None) -> NDArray[np.intp]:
+    """Indices of `wanted` of `count` images, ascending, the same in every run; None: all.
+
+    Not the first ones: many sets are sorted by class (EMNIST's test images, every folder).
+    """
+    return np.sort(_shuffled(count)[:wanted])
+
+
+def _shuffled(count: int) -> NDArray[np.intp]:
+    return np.random.Generator(np.random.Philox(key=_SPLIT_SEED)).permutation(count)
