@@ -18,7 +18,7 @@ def spoil_variant(module):
     value, _, rank = where.partition("/")
     if rank and rank != os.environ.get("SLURM_PROCID"):
         return
-    update = module.ACGAN.update
+    update = module.Adversarial.update
 
     def faulty(self, images, labels, draws):
         if kind == "none":
@@ -32,7 +32,7 @@ def spoil_variant(module):
             images = images.repeat(1 << 16, 1, 1, 1)  # half a GiB
         return update(self, images, labels, draws)
 
-    module.ACGAN.update = faulty
+    module.Adversarial.update = faulty
 
 
 def fill_memory():
@@ -42,22 +42,22 @@ def fill_memory():
 
 
 def trace_batches(module):
-    indices = module.Batches.indices
+    at = module.Batches.at
 
-    def traced(self, step):
-        found = indices(self, step)
+    def traced(self, step, draws):
+        found = self.indices(step)
         parts = ("SLURM_JOB_ID", "SLURM_RESTART_COUNT", "SLURM_PROCID")
         name = "-".join(os.environ.get(part, "0") for part in parts)
         with open(os.path.join(os.environ["GANYMEDE_TRACE"], name), "a") as file:
             file.write(f"{step} {','.join(map(str, found.tolist()))}\n")
-        return found
+        return at(self, step, draws)
 
-    module.Batches.indices = traced
+    module.Batches.at = traced
 
 
 CHANGES = {}
 if "GANYMEDE_FAULT" in os.environ:
-    CHANGES["gan.variants.acgan"] = spoil_variant
+    CHANGES["gan.variants.adversarial"] = spoil_variant
 if "GANYMEDE_TRACE" in os.environ:
     CHANGES["gan.batches"] = trace_batches
 
