@@ -65,7 +65,7 @@ def simclr_finetune() -> EncoderClassifierConfig:
 
 
 def simclr_pretrain_quick() -> SimCLRConfig:
-    """SimCLR on CIFAR-10 with a small encoder: some ten minutes on one core.
+    """SimCLR on CIFAR-10 with a small encoder: for one core, without a GPU.
 
     Crops are of 20 % and more: with few epochs the hardest pairs of views are too hard.
     """
