@@ -89,7 +89,7 @@ def simclr() -> SelfSupervised:
 
 
 def simclr_quick() -> SelfSupervised:
-    """S4: the same with a small encoder: for two cores, without a GPU (36 minutes of a busy machine)."""
+    """S4: the same with a small encoder, for two cores (36 minutes of a busy machine)."""
     return _of(
         recipes.simclr_pretrain_quick(),
         recipes.simclr_probe_quick(),
