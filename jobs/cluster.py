@@ -19,7 +19,8 @@ from jobs.train import GPUS_BOOKED
 from slurm import chain, queue
 from slurm.capabilities import Cluster
 from slurm.errors import SchedulerError, SubmitLimit, Unreachable
-from slurm.executors import Executor, Order
+from slurm.executors import Executor
+from slurm.orders import Order
 from slurm.queue import JobState
 from slurm.resources import Profile, Resources
 

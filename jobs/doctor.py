@@ -17,8 +17,9 @@ from jobs.options import Doctor
 from jobs.rehearsal import rehearse
 from slurm import capabilities, guarantees, queue
 from slurm.errors import SchedulerError
-from slurm.executors import Order, script
+from slurm.executors import script
 from slurm.guarantees import Finding, Verdict
+from slurm.orders import Order
 from slurm.resources import Profile, Resources, load_profile
 
 _REPLACED = 100  # times that a file is replaced under a reader's eyes

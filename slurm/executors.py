@@ -8,7 +8,6 @@ the submission's token, so a client that dies right after sbatch leaves a job th
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,25 +16,11 @@ from submitit.core.utils import DelayedSubmission
 
 from slurm import chain, queue
 from slurm.errors import SchedulerError
-from slurm.resources import Profile, Resources, is_plain
+from slurm.orders import Order
+from slurm.resources import Resources, is_plain
 
 SCRIPTS = Path(__file__).parent / "scripts"
 _SIGNAL_S, _SIGNAL_LEAST_MIN = 120, 10  # a shorter job could get the signal at its start
-
-
-@dataclass(frozen=True)
-class Order:
-    """What to submit, apart from the job itself."""
-
-    name: str  # the job's name in the queue
-    token: str  # unique to this submission
-    resources: Resources
-    profile: Profile = field(default_factory=Profile)
-    dependency: str = ""  # as for sbatch --dependency
-    environment: dict[str, str] = field(default_factory=dict)
-    indices: tuple[int, ...] = ()  # of an array's tasks; empty: a job by itself
-    max_running: int | None = None  # tasks of an array at the same time
-    last: bool = False  # the end of the chain, which mail speaks of
 
 
 class Executor(submitit.SlurmExecutor):  # type: ignore[misc]

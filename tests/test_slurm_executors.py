@@ -18,7 +18,8 @@ from fake_slurm import FakeSlurm, install, recorded, recorder
 from submitit.core.utils import DelayedSubmission
 
 from slurm.errors import SchedulerError, SubmitLimit
-from slurm.executors import SCRIPTS, Executor, Order, script
+from slurm.executors import SCRIPTS, Executor, script
+from slurm.orders import Order
 from slurm.resources import Profile, Resources
 
 WRITE = os.environ.get("GANYMEDE_GOLDEN") == "write"

@@ -1,0 +1,20 @@
+"""What to submit, whatever the scheduler."""
+
+from dataclasses import dataclass, field
+
+from slurm.resources import Profile, Resources
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to submit, apart from the job itself."""
+
+    name: str  # the job's name in the queue
+    token: str  # unique to this submission
+    resources: Resources
+    profile: Profile = field(default_factory=Profile)
+    dependency: str = ""  # as the scheduler writes it
+    environment: dict[str, str] = field(default_factory=dict)
+    indices: tuple[int, ...] = ()  # of an array's tasks; empty: a job by itself
+    max_running: int | None = None  # tasks of an array at the same time
+    last: bool = False  # the end of the chain, which mail speaks of
