@@ -7,16 +7,16 @@ there, and its lack must cost nothing.
 import os
 import re
 import shutil
-import subprocess
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from slurm import commands
+from slurm.commands import clean_environment
 from slurm.errors import SchedulerError, SubmitLimit, Unreachable
 
 MARK = "ganymede:"  # a job's comment is this and its submission's token
-_CALL_S = 90.0
 _PATIENCE_S = 600.0  # how long a submission waits for the controller to answer again
 _LOOK_AGAIN_S = 5.0
 _FIELDS = "%i|%T|%r|%k"  # the comment last: it alone may hold the separator
@@ -25,11 +25,6 @@ _LIVE = {
     "REQUEUE_FED", "RESIZING", "SIGNALING", "STAGE_OUT", "STOPPED", "SPECIAL_EXIT", "PREEMPTED",
 }  # fmt: skip
 _WAITING = {"PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT"}
-_NO_ANSWER = re.compile(
-    "timed out|unable to contact|connect failure|connection refused|connection reset|"
-    "zero bytes were transmitted|communication (connection )?failure|controller (not|is) ",
-    re.IGNORECASE,
-)
 # sbatch names the limit, as QOSMaxSubmitJobPerUserLimit, before a sentence that fits all kinds;
 # only one on the number of jobs passes by itself.
 _NAMED_LIMIT = re.compile(r"\b(?:QOS|Assoc)\w+|\b\w*Max[A-Z]\w+")
@@ -37,9 +32,6 @@ _LIMIT_ON_JOBS = re.compile("(Max|Grp)(Submit|Job)")
 _LIMIT = re.compile(
     "submit limit|temporarily unable to accept|violates accounting/QOS policy", re.IGNORECASE
 )
-# A job submitted from inside another one must not inherit that one's place in it.
-_INHERITED = re.compile("SLURM_|SLURMD_|SRUN_|PMI|GANYMEDE_|SUBMITIT_")
-_OWN_SETTINGS = {"SLURM_CONF", "SLURM_CLUSTERS"}
 _CONFIGURATIONS = (Path("/etc/slurm/slurm.conf"), Path("/run/slurm/conf/slurm.conf"))
 _TIMES = {"SLURM_TIME_FORMAT": "%s"}  # all times in UTC seconds
 # sbatch's variables go before the lines of a script. These would change what every job needs ...
@@ -78,53 +70,11 @@ class JobState:
 
 
 def call(*command: str, patience_s: float = 0.0, say: Callable[[str], None] = print) -> str:
-    """Standard output of a Slurm command.
-
-    Raises Unreachable if the controller does not answer, asked again for `patience_s` seconds, and
-    SchedulerError for any other failure.
-    """
-    end, told = time.monotonic() + patience_s, False
-    while True:
-        try:
-            return _call_once(command, clean_environment() | _TIMES)
-        except Unreachable as error:
-            if time.monotonic() > end:
-                raise
-            if not told:
-                say(f"{error}; asking again for {patience_s:.0f} s")
-                told = True
-            time.sleep(min(_LOOK_AGAIN_S, max(end - time.monotonic(), 0.1)))
-
-
-def _call_once(command: Sequence[str], environment: dict[str, str]) -> str:
-    try:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            env=environment,
-            timeout=_CALL_S,
-            check=False,
-        )
-    except (FileNotFoundError, PermissionError):  # the latter: a folder of PATH is not for us
-        raise SchedulerError(f"{command[0]} is not on this machine's PATH: no Slurm here") from None
-    except subprocess.TimeoutExpired as expired:
-        told = " ".join((expired.stderr or b"").decode(errors="replace").split())
-        raise Unreachable(
-            f"{command[0]} did not answer within {_CALL_S:.0f} s" + (f" ({told})" if told else "")
-        ) from None
-    if done.returncode == 0:
-        return done.stdout
-    told = " ".join(done.stderr.split()) or f"exit status {done.returncode}"
-    if _NO_ANSWER.search(told):
-        raise Unreachable(f"the scheduler does not answer ({told})")
-    raise SchedulerError(f"{command[0]}: {told}")
-
-
-def clean_environment() -> dict[str, str]:
-    """This process's environment without what a surrounding job has put into it."""
-    return {k: v for k, v in os.environ.items() if k in _OWN_SETTINGS or not _INHERITED.match(k)}
+    """Standard output of a Slurm command; see `slurm.commands.call`."""
+    environment = clean_environment() | _TIMES
+    return commands.call(
+        *command, patience_s=patience_s, say=say, title="Slurm", environment=environment
+    )
 
 
 def is_here() -> bool:
@@ -165,10 +115,10 @@ def submit(script: Path, token: str, say: Callable[[str], None] = print) -> str:
     or SchedulerError.
     """
     end = time.monotonic() + _PATIENCE_S
-    environment = _submission_environment(script)
+    command, environment = ("sbatch", "--parsable", str(script)), _submission_environment(script)
     while True:
         try:
-            return _number(_call_once(["sbatch", "--parsable", str(script)], environment))
+            return _number(commands.call(*command, title="Slurm", environment=environment))
         except Unreachable as error:
             say(f"no answer to a submission: {error}; looking whether it arrived")
             found = _look_for(token, end, say)
