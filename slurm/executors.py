@@ -27,7 +27,7 @@ class Executor(submitit.SlurmExecutor):  # type: ignore[misc]
     """Submits one job, or one array, as an `Order` says.
 
     Raises SubmitLimit, Unreachable or SchedulerError; nothing was submitted then, or it is unknown
-    (Unreachable) and `slurm.queue.by_token` will tell.
+    (Unreachable) and `slurm.scheduler.by_token` will tell.
     """
 
     def __init__(self, folder: Path, order: Order, say: Callable[[str], None] = print) -> None:
