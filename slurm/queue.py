@@ -13,7 +13,8 @@ from pathlib import Path
 
 from slurm import chain, commands
 from slurm.commands import clean_environment
-from slurm.errors import SchedulerError, SubmitLimit, Unreachable
+from slurm.errors import SchedulerError, Unreachable
+from slurm.once import Submission
 from slurm.scheduler import JobState, Phase, by_token
 
 MARK = "ganymede:"  # a job's comment is this and its submission's token
@@ -93,26 +94,14 @@ def submit(script: Path, token: str, say: Callable[[str], None] = print) -> str:
     submitted again. Raises SubmitLimit, Unreachable if there is still no answer after some minutes,
     or SchedulerError.
     """
-    end = time.monotonic() + _PATIENCE_S
     command, environment = ("sbatch", "--parsable", str(script)), _submission_environment(script)
-    while True:
-        try:
-            return _number(commands.call(*command, title="Slurm", environment=environment))
-        except Unreachable as error:
-            say(f"no answer to a submission: {error}; looking whether it arrived")
-            found = _look_for(token, end, say)
-            if found:
-                say(f"it had arrived: job {found}")
-                return found
-            if _is_limit(str(error)):
-                raise SubmitLimit(str(error)) from None
-            if time.monotonic() > end:
-                raise
-            say("it had not arrived; submitting again")
-        except SchedulerError as error:
-            if _is_limit(str(error)):
-                raise SubmitLimit(str(error)) from None
-            raise
+    submission = Submission(
+        request=lambda: _number(commands.call(*command, title="Slurm", environment=environment)),
+        look_for=lambda end: _look_for(token, end, say),
+        is_limit=_is_limit,
+        patience_s=_PATIENCE_S,
+    )
+    return submission.make(say)
 
 
 def _submission_environment(script: Path) -> dict[str, str]:
