@@ -27,7 +27,8 @@ class PBS(Scheduler):
 
     name = "pbs"
     title = "PBS"
-    keeps_ids = False
+    renumbers = True
+    marks = ("=>> PBS:",)
 
     def is_here(self) -> bool:
         return qsub.is_here()
@@ -51,8 +52,7 @@ class PBS(Scheduler):
         say: Callable[[str], None] = print,
     ) -> str:
         """As PBS takes no environment along, a job gets that of its order, and PYTHONPATH."""
-        check_folder = self.check_folder(folder)
-        options = pbs_script.options(order, check_folder)
+        options = pbs_script.options(order, self.check_folder(folder))
         path = {k: v for k, v in os.environ.items() if k == "PYTHONPATH"}
         wrapping = Wrapping(closing=_CLOSING, environment=path)
         text = pbs_script.script(order, folder, wrapping, folder)
@@ -62,10 +62,8 @@ class PBS(Scheduler):
         wrapper = folder / f"{order.token}.sh"
         wrapper.write_text(text, "utf-8")
         succession.write_options(wrapper, options)
-        request = Request(
-            options, ("/bin/bash", str(wrapper)), order.token, order.dependency, order.carried
-        )
-        return qsub.submit(request, say)
+        executable = ("/bin/bash", str(wrapper))
+        return qsub.submit(Request(options, executable, order.token, order.dependency), say)
 
     def task_id(self, job_id: str, index: int | None) -> str:
         return job_id if index is None else qsub.task_id(job_id, index)

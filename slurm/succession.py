@@ -2,7 +2,6 @@
 
 import json
 import os
-import secrets
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -41,11 +40,6 @@ def read_options(script: Path) -> tuple[list[str], list[str]]:
         raise SchedulerError(f"how {script} was submitted is not known: {error}") from None
 
 
-def new_token() -> str:
-    """Unique to a submission. It begins with a letter: PBS tells digits as numbers."""
-    return f"t{secrets.token_hex(8)}"
-
-
 def successor_of(folder: Path, job_id: str) -> str | None:
     """The job that goes on in place of another one; None if there is none."""
     path = _successor_file(folder, job_id)
@@ -63,7 +57,7 @@ def _successor_file(folder: Path, job_id: str) -> Path:
     return folder / f"{job_id}.successor"
 
 
-def hand_over(token: str | None = None, say: Callable[[str], None] = print) -> str:
+def hand_over(say: Callable[[str], None] = print) -> str:
     """From inside a job: submit its successor, have what waits for the job wait for it; returns its
     id. The job is to end with status 0 afterwards, or PBS deletes what waited.
 
@@ -73,7 +67,7 @@ def hand_over(token: str | None = None, say: Callable[[str], None] = print) -> s
     is_task = job_id != qsub.array_of(job_id)
     successor = resubmit(
         script,
-        token or new_token(),
+        os.environ[qsub.TOKEN],  # the same: so its submitter finds it
         # PBS takes no single task for a dependency, and none is needed: this job is about to end.
         dependency="" if is_task else f"afterany:{job_id}",
         variables={name: os.environ[name] for name in _CARRIED if name in os.environ},
