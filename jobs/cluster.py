@@ -21,8 +21,8 @@ from slurm.capabilities import Cluster
 from slurm.errors import SchedulerError, SubmitLimit, Unreachable
 from slurm.executors import Executor
 from slurm.orders import Order
-from slurm.queue import JobState
 from slurm.resources import Profile, Resources
+from slurm.scheduler import JobState
 
 _PATIENCE_S = 120.0
 _LOOK_AGAIN_S = 5.0

@@ -20,8 +20,8 @@ from slurm import queue
 from slurm.capabilities import Cluster
 from slurm.errors import SchedulerError, Unreachable
 from slurm.findings import Finding, Verdict
-from slurm.queue import JobState
 from slurm.resources import Profile, Resources
+from slurm.scheduler import Phase
 
 Seen = TypeVar("Seen")
 
@@ -224,8 +224,7 @@ class _Rehearsal:
         finally:
             self._next_ask = time.monotonic() + _ASK_S
         state, reason = self._job.get("JobState", "unknown"), self._job.get("Reason", "None")
-        is_live = JobState(self.job_id, state, reason, None).is_live
-        self._absent = 0 if is_live else self._absent + 1
+        self._absent = 0 if queue.phase(state) != Phase.OVER else self._absent + 1
         told = f"job {self.job_id}: {state}" + ("" if reason == "None" else f" ({reason})")
         if told != self._told:
             self._told = told

@@ -16,7 +16,7 @@ from jobs.records import GOES_ON, Cause
 from jobs.run import Run
 from slurm import queue
 from slurm.errors import SchedulerError
-from slurm.queue import JobState
+from slurm.scheduler import JobState, Phase
 
 
 @dataclass(frozen=True)
@@ -216,11 +216,16 @@ def _job(stage: Stage, known: _Known, queued: Queue) -> tuple[JobState | None, b
     if live is None and record and record.get("job_id"):
         left, age = states.get(record["job_id"]), queued.asked_at - record["submitted"]
         if left is None and age < 0:  # the answer is older than the job
-            return JobState(record["job_id"], "PENDING", "just submitted", record["token"]), True
+            return _just_submitted(record), True
         if left or age > _CLOCKS_S:
             with contextlib.suppress(OSError):  # somebody else's run may be looked at
                 submissions.left_queue(stage.run, record, left.state if left else "gone")
     return live, True
+
+
+def _just_submitted(record: dict[str, Any]) -> JobState:
+    job_id, token = record["job_id"], record["token"]
+    return JobState(job_id, "PENDING", "just submitted", token, Phase.WAITING)
 
 
 def _state(

@@ -13,10 +13,11 @@ import psutil
 from checkpoints import files
 from jobs import records
 from jobs.run import Run, RunError
-from slurm import queue
-from slurm.queue import JobState
+from slurm import schedulers
+from slurm.scheduler import JobState, by_token
 
 _LONGEST_S = 1200.0  # a client waits less for an answer (see `slurm.queue.submit`)
+_FIRST = "slurm"  # the scheduler of records that name none
 
 
 def latest(run: Run, stage: str) -> dict[str, Any] | None:
@@ -71,7 +72,7 @@ def is_under_way(record: dict[str, Any]) -> bool:
 
 def accepted(run: Run, record: dict[str, Any], number: str) -> str:
     """Record the number that the scheduler gave; returns the job's id."""
-    job_id = number if record["index"] is None else f"{number}_{record['index']}"
+    job_id = schedulers.of(scheduler_of(record)).task_id(number, record["index"])
     _update(run, record, job_id=job_id, submitted=time.time())
     return job_id
 
@@ -99,7 +100,13 @@ def _update(run: Run, record: dict[str, Any], sync: bool = True, **facts: Any) -
 
 
 def new_token() -> str:
-    return secrets.token_hex(8)
+    """Begins with a letter: PBS's JSON makes a number of what could be one."""
+    return f"t{secrets.token_hex(8)}"
+
+
+def scheduler_of(record: dict[str, Any]) -> str:
+    """The name of the scheduler that a submission went to."""
+    return str(record.get("scheduler", _FIRST))
 
 
 def job_of(record: dict[str, Any] | None, states: dict[str, JobState]) -> str | None:
@@ -108,10 +115,11 @@ def job_of(record: dict[str, Any] | None, states: dict[str, JobState]) -> str | 
         return None
     if "job_id" in record:
         return str(record["job_id"])
-    number = queue.by_token(states.values(), record["token"])
-    if number is None:
+    found = by_token(states.values(), record["token"])
+    if found is None:
         return None
-    return number if record["index"] is None else f"{number}_{record['index']}"
+    scheduler = schedulers.of(scheduler_of(record))
+    return scheduler.task_id(scheduler.split_id(found.job_id)[0], record["index"])
 
 
 def live(record: dict[str, Any] | None, states: dict[str, JobState]) -> JobState | None:

@@ -27,7 +27,7 @@ class Executor(submitit.SlurmExecutor):  # type: ignore[misc]
     """Submits one job, or one array, as an `Order` says.
 
     Raises SubmitLimit, Unreachable or SchedulerError; nothing was submitted then, or it is unknown
-    (Unreachable) and `slurm.queue.by_token` will tell.
+    (Unreachable) and `slurm.scheduler.by_token` will tell.
     """
 
     def __init__(self, folder: Path, order: Order, say: Callable[[str], None] = print) -> None:
@@ -64,6 +64,11 @@ class Executor(submitit.SlurmExecutor):  # type: ignore[misc]
         return [submitit.SlurmJob(folder=folder, job_id=job_id, tasks=ranks) for job_id in ids]
 
 
+def part(name: str) -> str:
+    """A piece of the batch scripts."""
+    return (SCRIPTS / name).read_text("utf-8")
+
+
 def script(order: Order, folder: Path) -> str:
     """The whole batch script of a job, or of an array."""
     index = "_$SLURM_ARRAY_TASK_ID" if order.indices else "_0"
@@ -78,7 +83,8 @@ def script(order: Order, folder: Path) -> str:
         f"ganymede_srun=({shlex.join(_srun_options(order.resources))})",
         f"ganymede_logs={shlex.quote(str(folder))}",
         "",
-        (SCRIPTS / "attempt.sh").read_text(),
+        part("setup.sh"),
+        part("attempt.sh"),
         f'ganymede_pickle="$ganymede_logs/{order.token}{index}.pkl"',
         *(f"ganymede_setup {shlex.quote(line)}" for line in order.profile.setup),
         'ganymede_attempt "$ganymede_pickle"',

@@ -9,12 +9,13 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
-from slurm import commands
+from slurm import chain, commands
 from slurm.commands import clean_environment
-from slurm.errors import SchedulerError, SubmitLimit, Unreachable
+from slurm.errors import SchedulerError, Unreachable
+from slurm.once import Submission
+from slurm.scheduler import JobState, Phase, by_token
 
 MARK = "ganymede:"  # a job's comment is this and its submission's token
 _PATIENCE_S = 600.0  # how long a submission waits for the controller to answer again
@@ -45,28 +46,13 @@ _VARIABLES = {
 }
 
 
-@dataclass(frozen=True)
-class JobState:
-    """A job, or a task of an array, as the scheduler has it."""
-
-    job_id: str
-    state: str  # PENDING, RUNNING, ... as squeue prints it
-    reason: str  # why it waits, or ended
-    token: str | None  # of the submission that made it
-
-    @property
-    def is_live(self) -> bool:
-        """Whether it waits or runs."""
-        return self.state in _LIVE
-
-    @property
-    def is_ending(self) -> bool:
-        """Whether it is being taken off its nodes."""
-        return self.state == "COMPLETING"
-
-    @property
-    def is_waiting(self) -> bool:
-        return self.state in _WAITING
+def phase(state: str) -> Phase:
+    """Where a job is that squeue or scontrol prints as PENDING, RUNNING, ..."""
+    if state in _WAITING:
+        return Phase.WAITING
+    if state == "COMPLETING":
+        return Phase.ENDING
+    return Phase.RUNNING if state in _LIVE else Phase.OVER
 
 
 def call(*command: str, patience_s: float = 0.0, say: Callable[[str], None] = print) -> str:
@@ -98,13 +84,7 @@ def _parse(line: str) -> JobState | None:
         return None
     job_id, state, reason, comment = (part.strip() for part in parts)
     token = comment.removeprefix(MARK) if comment.startswith(MARK) else None
-    return JobState(job_id, state, reason, token)
-
-
-def by_token(states: Iterable[JobState], token: str) -> str | None:
-    """The job that a submission made; of an array, the array's own number."""
-    found = [state.job_id for state in states if state.token == token]
-    return found[0].partition("_")[0] if found else None
+    return JobState(job_id, state, reason, token, phase(state))
 
 
 def submit(script: Path, token: str, say: Callable[[str], None] = print) -> str:
@@ -114,26 +94,14 @@ def submit(script: Path, token: str, say: Callable[[str], None] = print) -> str:
     submitted again. Raises SubmitLimit, Unreachable if there is still no answer after some minutes,
     or SchedulerError.
     """
-    end = time.monotonic() + _PATIENCE_S
     command, environment = ("sbatch", "--parsable", str(script)), _submission_environment(script)
-    while True:
-        try:
-            return _number(commands.call(*command, title="Slurm", environment=environment))
-        except Unreachable as error:
-            say(f"no answer to a submission: {error}; looking whether it arrived")
-            found = _look_for(token, end, say)
-            if found:
-                say(f"it had arrived: job {found}")
-                return found
-            if _is_limit(str(error)):
-                raise SubmitLimit(str(error)) from None
-            if time.monotonic() > end:
-                raise
-            say("it had not arrived; submitting again")
-        except SchedulerError as error:
-            if _is_limit(str(error)):
-                raise SubmitLimit(str(error)) from None
-            raise
+    submission = Submission(
+        request=lambda: _number(commands.call(*command, title="Slurm", environment=environment)),
+        look_for=lambda end: _look_for(token, end, say),
+        is_limit=_is_limit,
+        patience_s=_PATIENCE_S,
+    )
+    return submission.make(say)
 
 
 def _submission_environment(script: Path) -> dict[str, str]:
@@ -167,7 +135,7 @@ def _look_for(token: str, end: float, say: Callable[[str], None]) -> str | None:
         states = jobs(patience_s=max(end - time.monotonic(), 0), say=say)
         found = by_token(states.values(), token)
         if found:
-            return found
+            return chain.split_id(found.job_id)[0]
     return None
 
 
@@ -186,7 +154,7 @@ def is_live(job_id: str) -> bool:
         if "invalid job id" in str(error).lower():  # forgotten: it ended some time ago
             return False
         raise
-    return any(state in _LIVE for state in output.split())
+    return any(phase(state) != Phase.OVER for state in output.split())
 
 
 def show(job_id: str) -> dict[str, str]:

@@ -24,6 +24,7 @@ from jobs.sweep import sweep
 from slurm import queue
 from slurm.errors import SchedulerError, Unreachable
 from slurm.resources import Profile, Resources
+from slurm.scheduler import JobState
 
 TIMED_OUT = "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation"
 SILENT = "slurm_load_jobs error: Unable to contact slurm controller (connect failure)"
@@ -413,7 +414,7 @@ def test_of_two_clients_at_the_same_time_one_submits(
 ) -> None:
     original = queue.jobs
 
-    def jobs(**options: object) -> dict[str, queue.JobState]:
+    def jobs(**options: object) -> dict[str, JobState]:
         monkeypatch.setattr(queue, "jobs", original)
         states = original(**options)
         assert Client(run).submit() == 0  # another client, right after the question of this one
@@ -576,7 +577,7 @@ def test_refused_parts_of_an_array_leave_no_files(
     slurm.change(limit=2)
     run = make_sweep(4)
     Client(run).submit()
-    pickles = sorted(re.sub("^[0-9a-f]+", "x", path.name) for path in run.logs.iterdir())
+    pickles = sorted(re.sub("^t[0-9a-f]+", "x", path.name) for path in run.logs.iterdir())
     assert pickles == ["x.sh", "x_0.pkl", "x_1.pkl"]
 
 

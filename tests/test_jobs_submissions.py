@@ -11,7 +11,7 @@ import pytest
 
 from jobs import submissions
 from jobs.run import Run, RunError
-from slurm.queue import JobState
+from slurm.scheduler import JobState, Phase
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_a_refusal_is_remembered_and_makes_no_job(run: Run) -> None:
     submissions.refused(run, intent, "no such partition")
     record = submissions.latest(run, "train")
     assert record["refused"] == "no such partition"
-    states = {"7": JobState("7", "PENDING", "", "abc")}
+    states = {"7": JobState("7", "PENDING", "", "abc", Phase.WAITING)}
     assert submissions.job_of(record, states) is None
 
 
@@ -100,9 +100,9 @@ def test_the_job_of_a_dead_client_is_found_by_its_token(run: Run) -> None:
     record = of_a_dead_client(run)
     assert record["index"] == 3
     states = {
-        "6_3": JobState("6_3", "RUNNING", "", "another"),
-        "7_0": JobState("7_0", "RUNNING", "", "a"),
-        "7_3": JobState("7_3", "PENDING", "", "a"),
+        "6_3": JobState("6_3", "RUNNING", "", "another", Phase.RUNNING),
+        "7_0": JobState("7_0", "RUNNING", "", "a", Phase.RUNNING),
+        "7_3": JobState("7_3", "PENDING", "", "a", Phase.WAITING),
     }
     assert submissions.job_of(record, states) == "7_3"
     assert submissions.live(record, states) == states["7_3"]
@@ -115,8 +115,10 @@ def test_a_known_number_needs_no_token(run: Run) -> None:
     submissions.accepted(run, intent, "7")
     assert submissions.job_of(intent, {}) == "7"
     assert submissions.live(intent, {}) is None
-    assert submissions.live(intent, {"7": JobState("7", "COMPLETED", "", "abc")}) is None
-    running = JobState("7", "RUNNING", "", "abc")
+    assert (
+        submissions.live(intent, {"7": JobState("7", "COMPLETED", "", "abc", Phase.OVER)}) is None
+    )
+    running = JobState("7", "RUNNING", "", "abc", Phase.RUNNING)
     assert submissions.live(intent, {"7": running}) == running
 
 
@@ -131,7 +133,8 @@ def test_how_a_job_left_is_written_once(run: Run) -> None:
     assert path.stat().st_ino == before.st_ino
 
 
-def test_tokens_are_unique_and_plain() -> None:
+def test_tokens_are_unique_and_plain_and_no_numbers() -> None:
     tokens = {submissions.new_token() for _ in range(1000)}
     assert len(tokens) == 1000
     assert all(token.isalnum() and token.isascii() for token in tokens)
+    assert {token[0] for token in tokens} == {"t"}

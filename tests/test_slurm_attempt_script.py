@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from fake_slurm import recorded, recorder
 
-from slurm.executors import SCRIPTS
+from slurm.executors import part
 
 RUNNING = (
     "JobId=7 JobName=x JobState=RUNNING Reason=None Restarts=0 EndTime=1700000000 Deadline=N/A"
@@ -61,7 +61,8 @@ class Script:
                 "ganymede_python=(python -P)",
                 "ganymede_srun=(--cpus-per-task=2)",
                 f"ganymede_logs={shlex.quote(str(logs))}",
-                (SCRIPTS / "attempt.sh").read_text(),
+                part("setup.sh"),
+                part("attempt.sh"),
                 'ganymede_pickle="$ganymede_logs/abc_0.pkl"',
                 *lines,
                 'ganymede_attempt "$ganymede_pickle"',

@@ -10,6 +10,8 @@ import pytest
 from slurm import queue
 from slurm.executors import SCRIPTS
 
+PARTS = f"source '{SCRIPTS}/setup.sh'; source '{SCRIPTS}/attempt.sh'"
+
 # As scontrol showed jobs (Slurm 22.05.8) at the moment at which SIGTERM came.
 _MADE_ROOM = (
     "JobId=8 JobName=l.sh UserId=someone(1001) JobState=COMPLETING Reason=None Requeue=1 "
@@ -53,7 +55,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_job_and_its_script_agree(folder: Path, job: str, meaning: str, again: bool) -> None:
     (folder / "job").write_text(f"{job}\n")
     assert queue.why_stopped("8", restarts=0) == meaning
-    script = f"SLURM_JOB_ID=8; source '{SCRIPTS}/attempt.sh'; ganymede_ask_requeue"
+    script = f"SLURM_JOB_ID=8; {PARTS}; ganymede_ask_requeue"
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
     assert (folder / "requeued").exists() is again
     told = "queued again as job 8" if again else "not queued again by this script"
@@ -66,6 +68,6 @@ def test_a_later_start_counts_its_own_restarts(
     monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
     (folder / "job").write_text(f"{_REQUEUED}\n")
     assert queue.why_stopped("8", restarts=1) == "preempted"
-    script = f"SLURM_JOB_ID=8; source '{SCRIPTS}/attempt.sh'; ganymede_ask_requeue"
+    script = f"SLURM_JOB_ID=8; {PARTS}; ganymede_ask_requeue"
     subprocess.run(["bash", "-c", script], capture_output=True, check=True)
     assert (folder / "requeued").exists()

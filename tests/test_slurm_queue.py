@@ -9,7 +9,7 @@ from fake_slurm import FakeSlurm, install
 
 from slurm import commands, queue
 from slurm.errors import SchedulerError, SubmitLimit, Unreachable
-from slurm.queue import JobState
+from slurm.scheduler import JobState, Phase
 
 TIMED_OUT = "Batch job submission failed: Socket timed out on send/recv operation"
 SILENT = "slurm_load_jobs error: Unable to contact slurm controller (connect failure)"
@@ -48,10 +48,10 @@ def test_jobs_tasks_and_tokens_are_told_apart(slurm: FakeSlurm) -> None:
     slurm.set_job("8_11", "COMPLETED", "ganymede:def")
     slurm.set_job("9", "FAILED", "a | b")
     assert queue.jobs() == {
-        "7": JobState("7", "PENDING", "None", "abc"),
-        "8_0": JobState("8_0", "RUNNING", "None", "def"),
-        "8_11": JobState("8_11", "COMPLETED", "None", "def"),
-        "9": JobState("9", "FAILED", "None", None),
+        "7": JobState("7", "PENDING", "None", "abc", Phase.WAITING),
+        "8_0": JobState("8_0", "RUNNING", "None", "def", Phase.RUNNING),
+        "8_11": JobState("8_11", "COMPLETED", "None", "def", Phase.OVER),
+        "9": JobState("9", "FAILED", "None", None, Phase.OVER),
     }
     assert len(slurm.calls("squeue")) == 1
     asked = slurm.calls("squeue")[0]
@@ -59,33 +59,28 @@ def test_jobs_tasks_and_tokens_are_told_apart(slurm: FakeSlurm) -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "live", "waiting"),
+    ("state", "phase"),
     [
-        ("PENDING", True, True),
-        ("REQUEUED", True, True),
-        ("REQUEUE_HOLD", True, True),
-        ("CONFIGURING", True, False),
-        ("RUNNING", True, False),
-        ("SUSPENDED", True, False),
-        ("COMPLETING", True, False),
-        ("COMPLETED", False, False),
-        ("CANCELLED", False, False),
-        ("FAILED", False, False),
-        ("TIMEOUT", False, False),
-        ("NODE_FAIL", False, False),
-        ("OUT_OF_MEMORY", False, False),
+        ("PENDING", Phase.WAITING),
+        ("REQUEUED", Phase.WAITING),
+        ("REQUEUE_HOLD", Phase.WAITING),
+        ("CONFIGURING", Phase.RUNNING),
+        ("RUNNING", Phase.RUNNING),
+        ("SUSPENDED", Phase.RUNNING),
+        ("COMPLETING", Phase.ENDING),
+        ("COMPLETED", Phase.OVER),
+        ("CANCELLED", Phase.OVER),
+        ("FAILED", Phase.OVER),
+        ("TIMEOUT", Phase.OVER),
+        ("NODE_FAIL", Phase.OVER),
+        ("OUT_OF_MEMORY", Phase.OVER),
     ],
 )
-def test_states_that_still_count(state: str, live: bool, waiting: bool) -> None:
-    job = JobState("1", state, "None", None)
-    assert (job.is_live, job.is_waiting) == (live, waiting)
-
-
-def test_a_submission_is_found_by_its_token_an_array_by_its_number() -> None:
-    states = [JobState("7", "PENDING", "", "a"), JobState("8_3", "PENDING", "", "b")]
-    assert queue.by_token(states, "a") == "7"
-    assert queue.by_token(states, "b") == "8"
-    assert queue.by_token(states, "c") is None
+def test_states_as_phases(slurm: FakeSlurm, state: str, phase: Phase) -> None:
+    slurm.set_job("7", state)
+    job = queue.jobs()["7"]
+    assert (job.state, job.phase) == (state, phase)
+    assert queue.is_live("7") == job.is_live
 
 
 def test_one_job_is_asked_about_by_its_number(slurm: FakeSlurm) -> None:
@@ -166,7 +161,7 @@ def test_a_job_that_arrives_late_is_found_at_the_second_look(
 
     def jobs(**options: object) -> dict[str, JobState]:
         looks.append(1)
-        return {"7": JobState("7", "PENDING", "", "abc")} if len(looks) == 2 else {}
+        return {"7": JobState("7", "PENDING", "", "abc", Phase.WAITING)} if len(looks) == 2 else {}
 
     monkeypatch.setattr(queue, "jobs", jobs)
     assert queue.submit(script, "abc") == "7"

@@ -1,5 +1,5 @@
-# Runs one attempt of a job under Slurm, and asks for the next one. Part of every batch script: it
-# outlives Python's death, so it does the talking with the scheduler.
+# Runs one attempt of a job under Slurm, and asks for the next one. Part of every batch script, after
+# setup.sh: it outlives Python's death, so it does the talking with the scheduler.
 #
 # Expects:  ganymede_python   array: the command that starts Python, prefix (container) included
 #           ganymede_srun     array: options for srun
@@ -16,36 +16,10 @@ ganymede_job=${ganymede_job:-$SLURM_JOB_ID}
 trap ganymede_told=1 TERM
 trap : USR2 CONT
 
-ganymede_say() { printf '%s %s\n' "$(date +%H:%M:%S)" "$*"; }
-
 # The time limit in UTC seconds, as the scheduler has it now; empty if it does not say.
 ganymede_end() {
     SLURM_TIME_FORMAT=%s scontrol --oneliner show job "$ganymede_job" 2>/dev/null |
         sed -n 's/.* EndTime=\([0-9]*\) .*/\1/p'
-}
-
-# A set-up line from the profile; the first that fails is named, and fails the job. It sees no
-# arguments, which conda's activate would take for its own, and leaves no `set -e` behind.
-ganymede_setup() {
-    [ -z "${ganymede_setup_failed:-}" ] || return 0
-    ganymede_line=$1
-    set --
-    trap 'ganymede_left_in_setup $?' EXIT
-    eval "$ganymede_line" ||
-        ganymede_setup_failed="set-up line failed with status $?: $ganymede_line"
-    set +eu
-    case $(trap -p EXIT) in
-    *ganymede_left_in_setup*) trap - EXIT ;;
-    esac
-}
-
-# A set-up line said `exit`: this too is recorded as the job's end.
-ganymede_left_in_setup() {
-    trap - EXIT
-    set +eu
-    ganymede_setup_failed="set-up line left with status $1: $ganymede_line"
-    ganymede_attempt "$ganymede_pickle"
-    exit $?
 }
 
 # Whether Slurm has cancelled the job to make room (PreemptMode=CANCEL, GraceTime=0): it looks like

@@ -16,6 +16,8 @@ ganymede_python=(/opt/python -P)
 ganymede_srun=(--cpus-per-task=2)
 ganymede_logs=/home/me/runs/demo/logs
 
+... slurm/scripts/setup.sh ...
+
 ... slurm/scripts/attempt.sh ...
 
 ganymede_pickle="$ganymede_logs/0123abcd_$SLURM_ARRAY_TASK_ID.pkl"

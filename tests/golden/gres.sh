@@ -26,6 +26,8 @@ ganymede_python=(/opt/python -P)
 ganymede_srun=(--cpus-per-task=8)
 ganymede_logs=/home/me/runs/demo/logs
 
+... slurm/scripts/setup.sh ...
+
 ... slurm/scripts/attempt.sh ...
 
 ganymede_pickle="$ganymede_logs/0123abcd_0.pkl"

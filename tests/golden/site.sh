@@ -18,6 +18,8 @@ ganymede_python=(apptainer exec --nv 'my image.sif' python3 -P)
 ganymede_srun=(--cpus-per-task=2)
 ganymede_logs=/home/me/runs/demo/logs
 
+... slurm/scripts/setup.sh ...
+
 ... slurm/scripts/attempt.sh ...
 
 ganymede_pickle="$ganymede_logs/0123abcd_0.pkl"

@@ -14,6 +14,8 @@ ganymede_python=(/opt/python -P)
 ganymede_srun=()
 ganymede_logs=/home/me/runs/demo/logs
 
+... slurm/scripts/setup.sh ...
+
 ... slurm/scripts/attempt.sh ...
 
 ganymede_pickle="$ganymede_logs/0123abcd_0.pkl"
