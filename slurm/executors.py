@@ -78,7 +78,7 @@ def script(order: Order, folder: Path) -> str:
         "#!/bin/bash",
         *(f"#SBATCH {option}" for option in _options(order, folder)),
         "",
-        *(f"export {name}={shlex.quote(v)}" for name, v in _environment(order).items()),
+        *(f"export {name}={shlex.quote(v)}" for name, v in order.variables.items()),
         f"ganymede_python=({shlex.join(python)})",
         f"ganymede_srun=({shlex.join(_srun_options(order.resources))})",
         f"ganymede_logs={shlex.quote(str(folder))}",
@@ -96,6 +96,8 @@ def script(order: Order, folder: Path) -> str:
 def _options(order: Order, folder: Path) -> list[str]:
     """The lines after #SBATCH, each quoted as sbatch reads it."""
     wanted, mail = order.resources, order.profile.mail
+    if wanted.project:
+        raise SchedulerError(f"project is {wanted.project!r}; it is for PBS: give account")
     limit = f"%{order.max_running}" if order.max_running else ""
     values: dict[str, Any] = {
         "job-name": order.name,
@@ -178,13 +180,3 @@ def check_folder(folder: Path) -> Path:
 def _srun_options(wanted: Resources) -> list[str]:
     # From 22.05 on srun no longer takes this from the job.
     return [f"--cpus-per-task={wanted.cpus_per_task}"] if wanted.cpus_per_task else []
-
-
-def _environment(order: Order) -> dict[str, str]:
-    values = dict(order.environment)
-    if order.resources.cpus_per_task:
-        values["OMP_NUM_THREADS"] = str(order.resources.cpus_per_task)
-    if order.profile.interface:
-        values["GLOO_SOCKET_IFNAME"] = values["NCCL_SOCKET_IFNAME"] = order.profile.interface
-        values["GANYMEDE_INTERFACE"] = order.profile.interface
-    return values

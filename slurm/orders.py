@@ -18,3 +18,14 @@ class Order:
     indices: tuple[int, ...] = ()  # of an array's tasks; empty: a job by itself
     max_running: int | None = None  # tasks of an array at the same time
     last: bool = False  # the end of the chain, which mail speaks of
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """All environment variables that its job gets from it."""
+        values = dict(self.environment)
+        if self.resources.cpus_per_task:
+            values["OMP_NUM_THREADS"] = str(self.resources.cpus_per_task)
+        if interface := self.profile.interface:
+            values["GLOO_SOCKET_IFNAME"] = values["NCCL_SOCKET_IFNAME"] = interface
+            values["GANYMEDE_INTERFACE"] = interface
+        return values

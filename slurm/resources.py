@@ -29,15 +29,17 @@ class Resources:
     """What to book for each job; None: as the profile says, else the cluster's default."""
 
     partition: str | None = None
-    """partition (queue)"""
+    """partition, or queue of PBS"""
     account: str | None = None
     """account that is charged"""
+    project: str | None = None
+    """project that is charged (qsub -P); for PBS"""
     qos: str | None = None
     """quality of service"""
     reservation: str | None = None
     """reservation to run in"""
     constraint: str | None = None
-    """node features, as the cluster names them"""
+    """node features, as the cluster names them; for PBS resource=value of a chunk"""
     minutes: float | None = None
     """time limit of each job: it saves in time, is queued again and goes on"""
     nodes: int | None = None
@@ -55,16 +57,16 @@ class Resources:
     exclusive: bool | None = None
     """share the nodes with nobody"""
     extra: tuple[str, ...] = ()
-    """further sbatch options, each as name or name=value, without dashes"""
+    """further options of sbatch, or of qsub, each as name or name=value, without dashes"""
 
     def __post_init__(self) -> None:
         for item in fields(self):
             _check_value(item.name, getattr(self, item.name))
         for option in self.extra:
-            if not re.match(r"[a-z]", option) or option.partition("=")[0] in _OURS:
+            if not re.match(r"[A-Za-z]", option) or option.partition("=")[0] in _OURS:
                 raise SchedulerError(
-                    f"extra is {option!r}; allowed: name=value or name of a long sbatch option, "
-                    f"not {', '.join(_OURS)}"
+                    f"extra is {option!r}; allowed: name=value or name of a long option of sbatch, "
+                    f"or letter=value of one of qsub, not {', '.join(_OURS)}"
                 )
         if self.gpu_type and not re.fullmatch(r"[A-Za-z0-9._-]+", self.gpu_type):
             raise SchedulerError(f"gpu_type is {self.gpu_type!r}; allowed: A-Z a-z 0-9 . _ -")
