@@ -18,7 +18,7 @@ from jobs.rehearsal import rehearse
 from slurm import capabilities, guarantees, queue
 from slurm.errors import SchedulerError
 from slurm.executors import script
-from slurm.guarantees import Finding, Verdict
+from slurm.findings import Finding, Verdict
 from slurm.orders import Order
 from slurm.resources import Profile, Resources, load_profile
 

@@ -19,7 +19,7 @@ from jobs.status import read_progress
 from slurm import queue
 from slurm.capabilities import Cluster
 from slurm.errors import SchedulerError, Unreachable
-from slurm.guarantees import Finding, Verdict
+from slurm.findings import Finding, Verdict
 from slurm.resources import Profile, Resources
 from slurm.scheduler import Phase
 

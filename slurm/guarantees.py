@@ -1,31 +1,12 @@
 """What the habits of a cluster mean for a run: which guarantees hold there."""
 
-from dataclasses import dataclass
-from enum import StrEnum
 from itertools import groupby
 
 from slurm.capabilities import Cluster, Partition
+from slurm.findings import Finding, Verdict
 
 _OLDEST = (22, 5)  # of Slurm's versions with which anything was tried
 _SHORT_S = 10  # less time to save is worth a word
-
-
-class Verdict(StrEnum):
-    """Whether a guarantee holds."""
-
-    HOLDS = "holds"
-    MIND = "mind"  # it holds, with a consequence that one should know
-    FAILS = "fails"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One fact: what was found, and what it means for a run."""
-
-    name: str
-    value: str
-    meaning: str
-    verdict: Verdict = Verdict.HOLDS
 
 
 def of_cluster(cluster: Cluster) -> list[Finding]:

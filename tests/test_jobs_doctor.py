@@ -12,7 +12,7 @@ from captured_slurm import CapturedSlurm
 
 from jobs import doctor
 from jobs.cli import main
-from slurm.guarantees import Verdict
+from slurm.findings import Verdict
 
 Examined = tuple[int, dict[str, str], str]
 

@@ -5,7 +5,7 @@ import pytest
 from captured_slurm import CapturedSlurm
 
 from jobs import rehearsal
-from slurm.guarantees import Finding, Verdict
+from slurm.findings import Finding, Verdict
 from slurm.resources import Profile, Resources
 
 # A cluster that plays one job by its records: it begins when submitted, saves when signalled, is

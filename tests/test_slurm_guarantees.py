@@ -4,7 +4,7 @@ import pytest
 from captured_slurm import CapturedSlurm
 
 from slurm import capabilities, guarantees
-from slurm.guarantees import Finding, Verdict
+from slurm.findings import Finding, Verdict
 
 
 @pytest.fixture
