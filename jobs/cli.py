@@ -30,8 +30,8 @@ from jobs.options import (
     Status,
 )
 from jobs.run import Run, RunError, check_name, find, list_runs
+from slurm import schedulers
 from slurm.errors import SchedulerError
-from slurm.executors import check_folder
 
 if TYPE_CHECKING:
     from slurm.resources import Profile
@@ -80,17 +80,17 @@ def prepare(arguments: Sequence[str]) -> tuple[Run, New]:
     path = launch.runs / check_name(recipe if launch.name is None else launch.name)
     if launch.on == "local":
         return pipeline.prepare(recipe, chosen, path, launch.threads), launch
-    check_folder(path.resolve())
+    schedulers.of(launch.on).check_folder(path.resolve())
     wanted = profile.for_stage("train", launch.resources)
     cores = launch.threads or (0 if Run(path).exists else wanted.cpus_per_task or 1)
     return pipeline.prepare(recipe, chosen, path, cores, shared=False), launch
 
 
 def _launch(run: Run, launch: Launch, profile: "Profile", take_over: bool = False) -> int:
-    if launch.on == "slurm":
+    if launch.on != "local":
         from jobs import cluster
 
-        given = cluster.Options(profile, launch.resources, launch.max_running, take_over)
+        given = cluster.Options(profile, launch.resources, launch.max_running, take_over, launch.on)
         return cluster.ClusterLauncher(run, launch.runs, given).submit()
     from jobs.local import LocalLauncher, Options
 

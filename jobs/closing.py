@@ -1,4 +1,4 @@
-"""After srun, in the batch script: record an end that nobody else could, and say what comes next.
+"""At the end of a batch script: record what nobody else could, and say what comes next.
 
 `python -m jobs.closing PICKLE --status N` prints one word: finished, requeue or failed.
 """
@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from jobs.ranks import Place
 from jobs.records import GOES_ON, TRIED_AGAIN, Attempt, Cause
 from jobs.run import Run, RunError
 from jobs.stage import EXIT_STATUS, StageJob
-from slurm import queue
+from slurm import schedulers
 from slurm.errors import SchedulerError
 from slurm.resources import DEFAULT_RETRIES
 
@@ -64,30 +65,30 @@ def _end(attempt: Attempt, status: int, error: str, place: Place) -> dict[str, A
     if error:  # a set-up line
         return {"cause": Cause.REFUSED, "error": error}
     told = f"the job ended with status {status} and left no record of it; see its log"
+    scheduler = schedulers.of(str(place.scheduler))
     try:
         signalled = status - 128 in (signal.SIGTERM, signal.SIGUSR2)
-        meant = queue.why_stopped(_job_id(), place.restarts, signalled)
+        meant = scheduler.why_stopped(str(place.job_id), place.restarts, signalled)
     except SchedulerError:
         meant = None
     if meant:
         return {"cause": Cause(meant), "error": told}
     if noted := attempt.noted_end():  # rank 0 may have been killed before it could read this
         return noted
-    if _OOM.search(_end_of_log()):
+    if any(_OOM.search(line) for line in _end_of_log(place) if line.startswith(scheduler.marks)):
         return {"cause": Cause.OUT_OF_MEMORY, "error": told}
     return {"cause": Cause.KILLED if status > 128 else Cause.CRASHED, "error": told}
 
 
-def _end_of_log() -> str:
-    """What Slurm itself has written into the log since this start of the job began."""
-    path = Path(os.environ.get(_LOGS) or os.devnull) / f"{_job_id()}_0_log.out"
+def _end_of_log(place: Place) -> list[str]:
+    """The last lines of the log, of those written since this start of the job began."""
+    path = Path(os.environ.get(_LOGS) or os.devnull) / f"{place.job_id}_0_log.out"
     if not path.is_file():
-        return ""
+        return []
     began = int(os.environ.get("GANYMEDE_LOG_SIZE") or 0)
     with path.open("rb") as log:
         log.seek(max(path.stat().st_size - _LOG_END_BYTES, began))
-        lines = log.read().decode(errors="replace").splitlines()
-    return "\n".join(line for line in lines if line.startswith(("srun:", "slurmstepd")))
+        return log.read().decode(errors="replace").splitlines()
 
 
 def decide(run: Run, job: StageJob, record: dict[str, Any]) -> str:
@@ -98,41 +99,34 @@ def decide(run: Run, job: StageJob, record: dict[str, Any]) -> str:
     if cause not in TRIED_AGAIN:
         return "failed"
     allowed = int(os.environ.get(RETRIES, DEFAULT_RETRIES))
-    failures = failures_without_progress(run, job, record["job_id"])
+    failures = failures_without_progress(run, job, records.line_of(record))
     tell = f"{job.stage} failed {failures} of {allowed + 1} times without progress ({cause})"
     print(tell, file=sys.stderr)
     return "requeue" if failures <= allowed else "failed"
 
 
-def failures_without_progress(run: Run, job: StageJob, job_id: str | None) -> int:
-    """How many of this job's attempts have failed since the work last got on."""
+def failures_without_progress(run: Run, job: StageJob, line: str | None) -> int:
+    """How many of the attempts of this job, and of those it goes on from, have failed since the
+    work last got on.
+    """
     saved, count = job.saved_step(run), 0
     for number in reversed(records.numbers(run, job.stage)):
         record = records.read(run.attempt_file(job.stage, number))
-        if record.get("job_id") != job_id or record.get("from_step", 0) < saved:
+        if records.line_of(record) != line or record.get("from_step", 0) < saved:
             break
         count += record.get("cause") in TRIED_AGAIN
     return count
 
 
-def _job_id() -> str:
-    array = os.environ.get("SLURM_ARRAY_JOB_ID")
-    return f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}" if array else os.environ["SLURM_JOB_ID"]
-
-
 def _place(step_id: str | None) -> Place:
     """Of the attempt that has just ended: this process is no step of the job itself."""
-    here = ranks.here()
-    return Place(
-        size=here.size, job_id=_job_id(), scheduler="slurm", restarts=here.restarts,
-        step_id=step_id or "0",
-    )  # fmt: skip
+    return replace(ranks.here(), rank=0, local_rank=0, step_id=step_id or "0")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("pickle", type=Path)
-    parser.add_argument("--status", type=int, required=True, help="srun's exit status")
+    parser.add_argument("--status", type=int, required=True, help="exit status of its processes")
     parser.add_argument("--step", help="number of the job's step that has ended")
     parser.add_argument("--error", default="", help="why there was no step at all")
     given = parser.parse_args()

@@ -1,28 +1,28 @@
-"""Running a pipeline on a Slurm cluster: every stage submitted at once, then left to itself.
+"""Running a pipeline on a cluster: every stage submitted at once, then left to itself.
 
 Nothing here stays running. What was submitted is on the disk (`jobs/submissions.py`), so the same
 command, given again after any crash of this one, submits what is missing and nothing twice.
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from jobs import records, status, submissions
+from jobs import groups, records, status, submissions
 from jobs.closing import RETRIES
+from jobs.elsewhere import Elsewhere
+from jobs.groups import Group
 from jobs.pipeline import Stage, stages, withdraw_damaged
 from jobs.run import Run, RunError
 from jobs.stage import TAKE_OVER
 from jobs.train import GPUS_BOOKED
-from slurm import chain, queue
-from slurm.capabilities import Cluster
+from slurm import schedulers
 from slurm.errors import SchedulerError, SubmitLimit, Unreachable
-from slurm.executors import Executor
 from slurm.orders import Order
 from slurm.resources import Profile, Resources
-from slurm.scheduler import JobState
+from slurm.scheduler import JobState, Scheduler
 
 _PATIENCE_S = 120.0
 _LOOK_AGAIN_S = 5.0
@@ -37,22 +37,7 @@ class Options:
     flags: Resources = field(default_factory=Resources)
     max_running: int | None = None  # tasks of a sweep at the same time
     take_over: bool = False
-
-
-@dataclass(frozen=True)
-class _Group:
-    """Stages that one sbatch call submits: one job, or an array with an index for each."""
-
-    stages: tuple[Stage, ...]
-    indices: tuple[int, ...] = ()  # empty: a job by itself
-    dependency: str = ""
-
-    def halves(self) -> tuple["_Group", "_Group"]:
-        half = len(self.stages) // 2
-        return (
-            replace(self, stages=self.stages[:half], indices=self.indices[:half]),
-            replace(self, stages=self.stages[half:], indices=self.indices[half:]),
-        )
+    scheduler: str = "slurm"
 
 
 @dataclass
@@ -67,6 +52,25 @@ class ClusterLauncher:
     _states: dict[str, JobState] = field(default_factory=dict)
     _jobs: dict[int, str] = field(default_factory=dict)  # job of each stage, by the stage's id()
 
+    @property
+    def _scheduler(self) -> Scheduler:
+        return schedulers.of(self.options.scheduler)
+
+    def _ask(self) -> dict[str, JobState]:
+        return self._scheduler.jobs(patience_s=_PATIENCE_S, say=self.say)
+
+    def _submission(self, stage: Stage) -> dict[str, Any] | None:
+        """The newest submission of a stage, if it went to this launcher's scheduler."""
+        record = self._seen[id(stage)]
+        ours = record and submissions.scheduler_of(record) == self.options.scheduler
+        return record if ours else None
+
+    def _attempt(self, stage: Stage) -> dict[str, Any] | None:
+        """The newest attempt at a stage, if it was under this launcher's scheduler."""
+        record = records.latest(stage.run, stage.name)
+        ours = record and records.scheduler_of(record) == self.options.scheduler
+        return record if ours else None
+
     def submit(self) -> int:
         """Submit every stage that is neither finished nor queued; returns the exit status.
 
@@ -76,17 +80,18 @@ class ClusterLauncher:
         graph = stages(self.run)
         # In this order: what another client submits in between is noticed when ours is recorded.
         self._seen = {id(stage): submissions.latest(stage.run, stage.name) for stage in graph}
-        self._states = queue.jobs(patience_s=_PATIENCE_S, say=self.say)
+        self._states = self._ask()
         self._wait_for_ends(graph)
         for run in {stage.run.path: stage.run for stage in graph}.values():
             run.cancel_file.unlink(missing_ok=True)
         withdraw_damaged(graph, self.say)
         missing = self._missing(graph)
         is_sweep = self.run.is_sweep
-        waves = _waves(graph, missing) if is_sweep else [[stage] for stage in missing]
+        waves = groups.waves(graph, missing) if is_sweep else [[stage] for stage in missing]
+        divide = groups.arrays if is_sweep else groups.singles
         try:
             for wave in waves:
-                for group in self._groups(wave, is_sweep):
+                for group in divide(wave, self._needs, self._scheduler):
                     self._submit_what_fits(group, graph[-1])
         except SubmitLimit as limit:
             self._tell_limit(limit, missing)
@@ -96,25 +101,28 @@ class ClusterLauncher:
 
     def _wait_for_ends(self, graph: list[Stage]) -> None:
         """A job that is just ending may come back, or be gone: wait until it is one of the two."""
-        attempts = (records.latest(stage.run, stage.name) or {} for stage in graph)
-        known = {attempt.get("job_id") for attempt in attempts}
-        known |= {(seen or {}).get("job_id") for seen in self._seen.values()}
+        known = [*map(self._attempt, graph), *map(self._submission, graph)]
         end = time.monotonic() + _PATIENCE_S
-        while ending := [s for s in self._states.values() if s.is_ending and s.job_id in known]:
+        while ending := self._ending(known):
             if time.monotonic() > end:
-                raise RunError(f"job {ending[0].job_id} does not end; try again later")
-            self.say(f"job {ending[0].job_id} is ending; waiting for it")
+                raise RunError(f"job {ending.job_id} does not end; try again later")
+            self.say(f"job {ending.job_id} is ending; waiting for it")
             time.sleep(_LOOK_AGAIN_S)
-            self._states = queue.jobs(patience_s=_PATIENCE_S, say=self.say)
+            self._states = self._ask()
+
+    def _ending(self, known: list[dict[str, Any] | None]) -> JobState | None:
+        live = (submissions.live(record, self._states) for record in known)
+        return next((state for state in live if state and state.is_ending), None)
 
     def _missing(self, graph: list[Stage]) -> list[Stage]:
         """The stages to be submitted. A job that was to follow one of them follows one that failed:
-        it is removed, since Slurm would do so only somewhat later, or has let it go already.
+        it is removed, since its scheduler would do so somewhat later, or has let it go already.
         """
         missing: dict[int, Stage] = {}
+        elsewhere = Elsewhere(self._scheduler, _PATIENCE_S)
         doomed = []
         for stage in graph:
-            if self._is_missing(stage):
+            if self._is_missing(stage, elsewhere):
                 missing[id(stage)] = stage
                 continue
             job_id = self._jobs.get(id(stage))
@@ -122,10 +130,10 @@ class ClusterLauncher:
             if job_id and in_vain:
                 doomed.append(self._jobs.pop(id(stage)))
                 missing[id(stage)] = stage
-        queue.cancel(reversed(doomed))
+        self._scheduler.cancel(reversed(doomed))
         return list(missing.values())
 
-    def _is_missing(self, stage: Stage) -> bool:
+    def _is_missing(self, stage: Stage, elsewhere: Elsewhere) -> bool:
         """Whether a stage has to be submitted; notes the job of one that is in the queue."""
         if records.completion(stage.run, stage.name):
             return False
@@ -133,26 +141,20 @@ class ClusterLauncher:
         if job_id:
             self._jobs[id(stage)] = job_id
             return False
-        attempt = records.latest(stage.run, stage.name)
-        outside = attempt is not None and attempt.get("scheduler") != "slurm"
-        if attempt and outside and records.is_alive(attempt) and not self.options.take_over:
-            raise RunError(
-                f"{stage.name} of {stage.run.path} is running outside of Slurm (process "
-                f"{attempt['pid']} on {attempt['host']}); cancel it, or wait for it"
-            )
+        if not self.options.take_over:
+            attempt = records.latest(stage.run, stage.name)
+            elsewhere.refuse(stage, self._seen[id(stage)], attempt)
         return True
 
     def _queued_job(self, stage: Stage) -> str | None:
         """The waiting or running job of a stage, whoever submitted it."""
-        record = self._seen[id(stage)]
+        record = self._submission(stage)
         if record and "job_id" not in record and "refused" not in record:
             self._find_lost(stage, record)
-        job_id = submissions.job_of(record, self._states)
-        attempt = records.latest(stage.run, stage.name)
-        state = self._states.get(job_id or "")
-        if state and state.is_live:
+        if state := submissions.live(record, self._states):
             return state.job_id
-        state = self._states.get((attempt or {}).get("job_id") or "")
+        attempt = self._attempt(stage)
+        state = submissions.live(attempt, self._states)
         if attempt and state and (state.is_waiting or ("cause" not in attempt and state.is_live)):
             return state.job_id
         return None
@@ -170,38 +172,14 @@ class ClusterLauncher:
                 return
             self.say(f"{stage.name}: an earlier submission got no answer; looking for its job")
             time.sleep(_LOOK_AGAIN_S)
-            self._states = queue.jobs(patience_s=_PATIENCE_S, say=self.say)
+            self._states = self._ask()
         self.say(f"{stage.name}: found job {job_id}, submitted before")
-        submissions.accepted(stage.run, record, chain.split_id(job_id)[0])
-
-    def _groups(self, wave: list[Stage], is_sweep: bool) -> Iterable[_Group]:
-        """Arrays whose tasks wait for the tasks of the same index; else one job for each stage."""
-        if not is_sweep:
-            return [_Group((stage,), (), chain.after(self._needs(stage))) for stage in wave]
-        arrays: dict[tuple[str, ...], list[tuple[int | None, Stage]]] = {}
-        single = []
-        for stage in wave:
-            needs = [chain.split_id(job_id) for job_id in self._needs(stage)]
-            if len({index for _, index in needs}) > 1 or (needs and needs[0][1] is None):
-                single.append(_Group((stage,), (), chain.after(self._needs(stage))))
-                continue
-            key = tuple(sorted({number for number, _ in needs}))
-            arrays.setdefault(key, []).append((needs[0][1] if needs else None, stage))
-        largest = Cluster(queue.settings()).largest_array if arrays else 0
-        groups = []
-        if not largest:  # this cluster takes no arrays
-            single = [_Group((stage,), (), chain.after(self._needs(stage))) for stage in wave]
-        for key, members in arrays.items() if largest else ():
-            for chunk in chain.chunks(members, largest):
-                indices = tuple(place if i is None else i for place, (i, _) in enumerate(chunk))
-                dependency = chain.after_corresponding(key)
-                groups.append(_Group(tuple(stage for _, stage in chunk), indices, dependency))
-        return groups + single
+        submissions.accepted(stage.run, record, self._scheduler.split_id(job_id)[0])
 
     def _needs(self, stage: Stage) -> list[str]:
         return [self._jobs[id(need)] for need in stage.after if id(need) in self._jobs]
 
-    def _submit_what_fits(self, group: _Group, last: Stage) -> None:
+    def _submit_what_fits(self, group: Group, last: Stage) -> None:
         """As much of an array as the cluster takes now. Raises SubmitLimit if that is not all."""
         try:
             self._submit(group, last=group.stages[-1] is last)
@@ -211,19 +189,19 @@ class ClusterLauncher:
             for half in group.halves():
                 self._submit_what_fits(half, last)
 
-    def _submit(self, group: _Group, last: bool) -> None:
+    def _submit(self, group: Group, last: bool) -> None:
         first, token = group.stages[0], submissions.new_token()
         order = self._order(group, token, last)
         facts = {
-            "scheduler": "slurm",
+            "scheduler": self.options.scheduler,
             "profile": {"name": self.options.profile.name, "hash": self.options.profile.hash},
             "dependency": group.dependency,
         }
         intents = self._intend(group, token, facts)
         folder = self.run.logs.resolve() if group.indices else first.run.logs.resolve()
         try:
-            executor = Executor(folder, order, self.say)
-            number = executor.submit_all([stage.job for stage in group.stages])
+            work = [stage.job for stage in group.stages]
+            number = self._scheduler.submit(folder, order, work, self.say)
         except SchedulerError as error:
             lost = isinstance(error, Unreachable)
             for stage, intent in zip(group.stages, intents, strict=True):
@@ -240,7 +218,7 @@ class ClusterLauncher:
         name = status.display_name(self.run if group.indices else first.run, self.runs)
         self.say(f"{name} {first.name}: job {number}{count}{'' if group.indices else waits}")
 
-    def _intend(self, group: _Group, token: str, facts: dict[str, Any]) -> list[dict[str, Any]]:
+    def _intend(self, group: Group, token: str, facts: dict[str, Any]) -> list[dict[str, Any]]:
         intents: list[dict[str, Any]] = []
         try:
             for stage, index in zip(group.stages, group.indices or (None,), strict=True):
@@ -254,7 +232,7 @@ class ClusterLauncher:
             raise
         return intents
 
-    def _order(self, group: _Group, token: str, last: bool) -> Order:
+    def _order(self, group: Group, token: str, last: bool) -> Order:
         first, options = group.stages[0], self.options
         wanted = options.profile.for_stage(first.name, options.flags)
         if wanted.cpus_per_task is None:
@@ -290,17 +268,8 @@ class ClusterLauncher:
 
     def _tell(self, graph: list[Stage]) -> None:
         finished = sum(1 for s in graph if records.completion(s.run, s.name))
-        numbers = {chain.split_id(job_id)[0] for job_id in self._jobs.values()}
+        numbers = {self._scheduler.split_id(job_id)[0] for job_id in self._jobs.values()}
         name = status.display_name(self.run, self.runs)
-        told = f"jobs {', '.join(sorted(numbers, key=int))}" if numbers else "nothing to submit"
+        ordered = ", ".join(sorted(numbers, key=lambda number: (len(number), number)))
+        told = f"jobs {ordered}" if numbers else "nothing to submit"
         self.say(f"{name}: {told}; {finished} of {len(graph)} stages finished")
-
-
-def _waves(graph: list[Stage], missing: list[Stage]) -> list[list[Stage]]:
-    """The missing stages of a sweep by name, in the order of the whole graph: what waits for
-    another stage comes after it, even if some runs miss only what comes last.
-    """
-    waves: dict[str, list[Stage]] = {stage.name: [] for stage in graph}
-    for stage in missing:
-        waves[stage.name].append(stage)
-    return [wave for wave in waves.values() if wave]

@@ -15,7 +15,7 @@ import psutil
 from checkpoints import files
 from jobs.options import Doctor
 from jobs.rehearsal import rehearse
-from slurm import capabilities, guarantees, queue
+from slurm import capabilities, guarantees, queue, schedulers
 from slurm.errors import SchedulerError
 from slurm.executors import script
 from slurm.findings import Finding, Verdict
@@ -56,9 +56,9 @@ def examine(options: Doctor) -> int:
     Returns the exit status: 1 if a guarantee that runs need does not hold.
     """
     found, profile = _of_profile(options.profile)
-    found += _of_cluster(profile, options.resources)
+    found += _CLUSTERS[options.on](profile, options.resources)
     found += of_folder(options.runs)
-    if not options.rehearse:
+    if options.on == "slurm" and not options.rehearse:
         untried = "not tried: --rehearse stops a real job and watches it go on"
         found.append(Finding("scontrol on a node", "unknown", untried, Verdict.MIND))
     show(found)
@@ -87,7 +87,7 @@ def _of_profile(name: str | None) -> tuple[list[Finding], Profile | None]:
     return ([Finding("profile", profile.name, told)] if name else []), profile
 
 
-def _of_cluster(profile: Profile | None, flags: Resources) -> list[Finding]:
+def _of_slurm(profile: Profile | None, flags: Resources) -> list[Finding]:
     try:
         cluster = capabilities.read()
     except SchedulerError as error:
@@ -95,6 +95,14 @@ def _of_cluster(profile: Profile | None, flags: Resources) -> list[Finding]:
         return [Finding("scontrol", str(error), meaning, Verdict.FAILS)]
     booking = [_booking(profile, flags)] if profile else []
     return [*guarantees.of_cluster(cluster), *booking]
+
+
+def _of_pbs(profile: Profile | None, flags: Resources) -> list[Finding]:
+    """Nothing is known of PBS yet. Raises SchedulerError."""
+    raise SchedulerError(f"{schedulers.of('pbs').title} cannot be examined yet")
+
+
+_CLUSTERS = {"slurm": _of_slurm, "pbs": _of_pbs}
 
 
 def _booking(profile: Profile, flags: Resources) -> Finding:

@@ -5,10 +5,10 @@ from typing import Any
 
 from checkpoints import files
 from jobs import records
-from jobs.ranks import SLURM, Place
+from jobs.ranks import Place
 from jobs.records import Cause
 from jobs.run import Run
-from slurm import queue
+from slurm import schedulers
 from slurm.errors import SchedulerError
 
 
@@ -19,13 +19,14 @@ def is_alive(record: dict[str, Any], place: Place) -> bool:
     """
     if "cause" in record:
         return False
-    if record.get("scheduler") != SLURM:
+    name = records.scheduler_of(record)
+    if name is None:
         return records.is_alive(record)
-    if place.scheduler == SLURM and record["job_id"] == place.job_id:
+    if place.scheduler == name and record["job_id"] == place.job_id:
         # The scheduler starts a job again only when it has ended all of the start before.
         return all(record[name] == value for name, value in place.key.items())
     try:
-        return queue.is_live(record["job_id"])
+        return schedulers.of(name).is_live(record["job_id"])
     except SchedulerError:
         return True
 
@@ -41,10 +42,10 @@ def settle(run: Run, stage: str, place: Place) -> None:
 
 
 def _lost_its_node(record: dict[str, Any]) -> bool:
-    nodes = record.get("nodes")
-    if record.get("scheduler") != SLURM or not nodes:
+    name, nodes = records.scheduler_of(record), record.get("nodes")
+    if name is None or not nodes:
         return False
     try:
-        return queue.nodes_down(nodes) or queue.booted_since(nodes, record["started"])
+        return schedulers.of(name).lost_node(nodes, record["started"])
     except SchedulerError:
         return False

@@ -1,6 +1,5 @@
 """The options of the command line's verbs, as typed dataclasses; `tyro` makes flags of them."""
 
-import os
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Literal
@@ -9,7 +8,7 @@ import tyro
 
 from gan.config import ConfigError
 from jobs.run import Run, RunError, find
-from slurm import queue
+from slurm import schedulers
 from slurm.resources import Profile, Resources, load_profile
 
 RunName = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
@@ -35,8 +34,8 @@ class Place:
 class Launch(Place):
     """How the jobs run; none of it changes a result."""
 
-    on: Literal["local", "slurm"] = "local"
-    """where the jobs run: on this machine, in the foreground, or on a Slurm cluster"""
+    on: Literal["local", "slurm", "pbs"] = "local"
+    """where the jobs run: on this machine, in the foreground, or on a cluster of Slurm or PBS"""
     here: bool = False
     """run in the foreground although this machine has a scheduler"""
     profile: str | None = None
@@ -60,14 +59,18 @@ class Launch(Place):
             ]
             given += ["profile"] if self.profile else []
             if given:
-                raise RunError(f"--{given[0]} books on a cluster; it needs --on slurm")
-            if queue.is_here() and not self.here and "SLURM_JOB_ID" not in os.environ:
+                allowed = " or ".join(f"--on {name}" for name in schedulers.SCHEDULERS)
+                raise RunError(f"--{given[0]} books on a cluster; it needs {allowed}")
+            found = schedulers.here()
+            if found and not self.here and not schedulers.inside():
                 raise RunError(
-                    "this machine submits to Slurm: give --on slurm, or --here to run in the "
-                    "foreground all the same"
+                    f"this machine submits to {found.title}: give --on {found.name}, or --here to "
+                    "run in the foreground all the same"
                 )
         elif self.here:
             raise RunError(f"--here is the foreground, --on {self.on} is not; give one of them")
+        else:
+            schedulers.of(self.on)
         return load_profile(self.profile)
 
 
@@ -211,7 +214,7 @@ class Logs(OfRun):
 
 @dataclass(frozen=True)
 class Doctor(Place):
-    on: Literal["slurm"] = "slurm"
+    on: Literal["slurm", "pbs"] = "slurm"
     """which scheduler to examine"""
     profile: str | None = None
     """table of clusters.toml that the rehearsal uses"""

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 _MEET_S = 300.0  # how long ranks wait for each other: one node may load Python much slower
 _PART_S = 5.0
 _OVER = "over"
-SLURM = "slurm"  # a place's scheduler
 
 
 @dataclass(frozen=True)
@@ -38,6 +37,12 @@ class Place:
     scheduler: str | None = None
     restarts: int = 0  # how often the scheduler has started this job again
     step_id: str = ""
+    line: str | None = None  # the id under which the run of its stage was first submitted
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether an earlier start, or an earlier job, has been at it before."""
+        return self.restarts > 0 or self.line != self.job_id
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -45,7 +50,8 @@ class Place:
         known = {
             "scheduler": self.scheduler,
             "ranks": self.size,
-            "nodes": os.environ.get("SLURM_JOB_NODELIST"),
+            "line": self.line,
+            "nodes": os.environ.get("GANYMEDE_NODES"),
             "log": os.environ.get("SUBMITIT_FOLDER"),
             "token": os.environ.get("GANYMEDE_TOKEN"),
         }
@@ -57,19 +63,26 @@ class Place:
 
 
 def here() -> Place:
-    """The place that the environment tells, that of a process alone by default."""
+    """The place that the environment tells, that of a process alone by default.
+
+    A scheduler's batch script exports GANYMEDE_SCHEDULER, GANYMEDE_JOB (the job's id),
+    GANYMEDE_LINE (see `Place.line`; the job's id if left out), GANYMEDE_RESTARTS, GANYMEDE_STEP and
+    GANYMEDE_NODES (as `Scheduler.lost_node` takes them).
+    """
     try:
         job = submitit.JobEnvironment()
     except RuntimeError:
         return Place()
+    job_id = os.environ.get("GANYMEDE_JOB") or str(job.job_id)
     return Place(
         rank=job.global_rank,
         size=job.num_tasks,
         local_rank=job.local_rank,
-        job_id=str(job.job_id),
+        job_id=job_id,
         scheduler=os.environ.get("GANYMEDE_SCHEDULER", "local"),
-        restarts=int(os.environ.get("SLURM_RESTART_COUNT") or 0),
-        step_id=os.environ.get("SLURM_STEP_ID", ""),
+        restarts=int(os.environ.get("GANYMEDE_RESTARTS") or 0),
+        step_id=os.environ.get("GANYMEDE_STEP", ""),
+        line=os.environ.get("GANYMEDE_LINE") or job_id,
     )
 
 

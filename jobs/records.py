@@ -93,6 +93,24 @@ def read(path: Path) -> dict[str, Any]:
         raise RunError(f"{path} cannot be read: {error}") from None
 
 
+def scheduler_of(record: dict[str, Any]) -> str | None:
+    """The name of the scheduler that an attempt runs under; None: it is only a process."""
+    name = record.get("scheduler")
+    return None if name in (None, "local") else str(name)
+
+
+def may_go_on(record: dict[str, Any]) -> bool:
+    """Whether an attempt's job may still go on with its work, by itself."""
+    cause = record.get("cause")
+    return cause is None or cause in GOES_ON or record.get("next") == "requeue"
+
+
+def line_of(record: dict[str, Any]) -> str | None:
+    """The id under which an attempt's job, or the one that it goes on from, was first submitted."""
+    line = record.get("line", record.get("job_id"))
+    return None if line is None else str(line)
+
+
 def boot_id() -> str:
     """Changes with every start of the machine."""
     with contextlib.suppress(OSError):

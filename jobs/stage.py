@@ -16,12 +16,12 @@ from checkpoints import CheckpointError, files
 from gan.config import ConfigError
 from gan.data import DataError
 from jobs import energy, liveness, ranks, records
-from jobs.ranks import SLURM, Meeting, Place
+from jobs.ranks import Meeting, Place
 from jobs.records import Attempt, Cause
 from jobs.run import Run, RunError
-from slurm import queue
 from slurm.errors import SchedulerError
 from slurm.preemption import StopRequest, deadline_from_environment
+from slurm.schedulers import SCHEDULERS
 
 # What a launcher tells its jobs through their environment.
 TAKE_OVER = "GANYMEDE_TAKE_OVER"  # go on even if another attempt seems alive
@@ -35,7 +35,7 @@ EXIT_STATUS = {
 }
 EXIT_REQUEUE = 85  # as in slurm/scripts/attempt.sh: saved, and wants to go on
 _EXIT_CANCELLED = 1
-UNASKED = "the scheduler could not be asked why"  # in the log, where scontrol does not answer
+UNASKED = "the scheduler could not be asked why"  # in the log, where it does not answer
 _IDLE = 3  # attempts without progress before a time limit counts as too short
 _NO_MEMORY = ("out of memory", "can't allocate memory")  # CUDA's allocator, and the CPU's
 _NOTE_S = 3.0
@@ -119,7 +119,7 @@ class StageJob(ABC):
                 return self._assist(run, place, stop)
             attempt = self._begin(run, place)
             cause = self._attempt(Context(run, attempt, stop, say, place), stack)
-        if place.scheduler == SLURM and cause != Cause.FINISHED:
+        if place.scheduler in SCHEDULERS and cause != Cause.FINISHED:
             raise SystemExit(_EXIT_CANCELLED if cause == Cause.CANCELLED else EXIT_REQUEUE)
         return cause
 
@@ -190,7 +190,7 @@ def _refuse_idling(run: Run, stage: str, saved_step: int) -> None:
     idle = all(
         r.get("cause") == Cause.TIME_LIMIT and r.get("from_step") == saved_step for r in last
     )
-    if len(last) == _IDLE and idle and last[-1].get("job_id") == ranks.here().job_id:
+    if len(last) == _IDLE and idle and records.line_of(last[-1]) == ranks.here().line:
         raise RunError(
             f"{_IDLE} attempts came to their time limit without any progress beyond step "
             f"{saved_step}; give more --minutes"
@@ -202,9 +202,10 @@ def _cause_of_stop(context: Context, reason: str) -> Cause:
     if context.run.cancel_file.exists():
         return Cause.CANCELLED
     place = context.place
-    if place.scheduler == SLURM and reason in (Cause.TERMINATED, Cause.PREEMPTED):
+    scheduler = SCHEDULERS.get(place.scheduler or "")
+    if scheduler and reason in (Cause.TERMINATED, Cause.PREEMPTED):
         try:
-            meant = queue.why_stopped(str(place.job_id), place.restarts)
+            meant = scheduler.why_stopped(str(place.job_id), place.restarts)
             return Cause(meant or reason)
         except SchedulerError as error:
             say(f"{UNASKED}: {error}")

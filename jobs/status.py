@@ -12,9 +12,9 @@ from typing import Any
 from checkpoints import files, steps_in
 from jobs import energy, records, submissions
 from jobs.pipeline import Stage, stages
-from jobs.records import GOES_ON, Cause
+from jobs.records import Cause
 from jobs.run import Run
-from slurm import queue
+from slurm import schedulers
 from slurm.errors import SchedulerError
 from slurm.scheduler import JobState, Phase
 
@@ -57,8 +57,17 @@ _STATES = {
 }
 
 
+@dataclass(frozen=True)
+class _Answer:
+    """What a scheduler said of all jobs of this user."""
+
+    states: dict[str, JobState] | None  # by job id; None: it did not answer
+    asked_at: float  # UTC seconds
+    answered: float  # of the monotonic clock
+
+
 class Queue:
-    """The scheduler's answer for all jobs of this user: asked for once, and only if needed."""
+    """The schedulers' answers: each is asked once, and only if something is to be known of it."""
 
     def __init__(
         self,
@@ -67,22 +76,26 @@ class Queue:
         say: Callable[[str], None] = lambda message: print(message, file=sys.stderr),
     ) -> None:
         self.max_age_s, self.patience_s, self.say = max_age_s, patience_s, say
-        self._states: dict[str, JobState] | None = None
-        self._asked: float | None = None
-        self.asked_at = 0.0  # UTC seconds
+        self._answers: dict[str, _Answer] = {}
 
-    def states(self) -> dict[str, JobState] | None:
+    def states(self, scheduler: str) -> dict[str, JobState] | None:
         """By job id; None if the scheduler does not answer, which is then said once."""
-        now = time.monotonic()
-        if self._asked is None or now - self._asked > self.max_age_s:
-            self.asked_at = time.time()
-            try:
-                self._states = queue.jobs(patience_s=self.patience_s, say=self.say)
-            except SchedulerError as error:
-                self._states = None
-                self.say(f"{error}; shown is what the runs themselves have recorded")
-            self._asked = time.monotonic()
-        return self._states
+        known = self._answers.get(scheduler)
+        if known is None or time.monotonic() - known.answered > self.max_age_s:
+            known = self._answers[scheduler] = self._ask(scheduler)
+        return known.states
+
+    def asked_at(self, scheduler: str) -> float:
+        """When it was asked what `states` tells, in UTC seconds."""
+        return self._answers[scheduler].asked_at
+
+    def _ask(self, scheduler: str) -> _Answer:
+        asked_at, states = time.time(), None
+        try:
+            states = schedulers.of(scheduler).jobs(patience_s=self.patience_s, say=self.say)
+        except SchedulerError as error:
+            self.say(f"{error}; shown is what the runs themselves have recorded")
+        return _Answer(states, asked_at, time.monotonic())
 
 
 @dataclass(frozen=True)
@@ -131,17 +144,17 @@ class _Known:
         """Whether the attempt's job may be in the queue without a submission of ours (run.sbatch)
         that would tell.
         """
-        goes_on = self.cause in GOES_ON or (self.attempt or {}).get("next") == "requeue"
-        return self.cause is None or (self.submission is None and goes_on)
+        goes_on = self.submission is None and records.may_go_on(self.attempt or {})
+        return self.cause is None or goes_on
 
     @property
-    def is_open(self) -> bool:
-        """Whether only the scheduler can tell how it stands."""
-        ours = self.attempt is not None and self.attempt.get("scheduler") == "slurm"
-        s = self.submission
-        return (ours and self.may_come_back) or (
-            s is not None and "refused" not in s and "left" not in s
-        )
+    def open_at(self) -> set[str]:
+        """The schedulers that alone can tell how it stands."""
+        name = records.scheduler_of(self.attempt or {})
+        found = {name} if name and self.may_come_back else set()
+        if self.submission and submissions.is_open(self.submission):
+            found.add(submissions.scheduler_of(self.submission))
+        return found
 
 
 def _stage_status(
@@ -153,10 +166,9 @@ def _stage_status(
     known = _Known.of(stage, listing)
     done = records.completion(run, stage.name)
     last, job = known.attempt, None
-    if not done and known.is_open:
+    answered = True
+    if not done:
         job, answered = _job(stage, known, queued)
-    else:
-        answered = True
     state, cause, error = _state(stage, known, done, job, answered)
     if state == "cancelled" and known.never_began:
         failed = [f"{need.stage} {need.state}" for need in needs if need.state in _ENDED_BADLY]
@@ -200,27 +212,27 @@ def _job_id(known: _Known) -> str | None:
 
 
 def _job(stage: Stage, known: _Known, queued: Queue) -> tuple[JobState | None, bool]:
-    """The stage's waiting or running job, and whether the scheduler answered.
+    """The stage's waiting or running job, and whether all schedulers answered that had to be asked.
 
     How a job left the queue is written down, since the scheduler soon forgets it.
     """
-    states = queued.states()
-    if states is None:
-        return None, False
-    live = submissions.live(known.submission, states)
-    attempt = known.attempt
-    if live is None and attempt and known.may_come_back:
-        found = states.get(attempt.get("job_id") or "")
-        live = found if found and found.is_live else None
-    record = known.submission
-    if live is None and record and record.get("job_id"):
-        left, age = states.get(record["job_id"]), queued.asked_at - record["submitted"]
-        if left is None and age < 0:  # the answer is older than the job
-            return _just_submitted(record), True
-        if left or age > _CLOCKS_S:
-            with contextlib.suppress(OSError):  # somebody else's run may be looked at
-                submissions.left_queue(stage.run, record, left.state if left else "gone")
-    return live, True
+    answers = {name: queued.states(name) for name in known.open_at}
+    answered = None not in answers.values()
+    record, attempt = known.submission, known.attempt or {}
+    went_to, ran_under = submissions.scheduler_of(record or {}), records.scheduler_of(attempt)
+    live = submissions.live(record, answers.get(went_to) or {})
+    if live is None and ran_under and known.may_come_back:
+        live = submissions.live(attempt, answers.get(ran_under) or {})
+    states = answers.get(went_to)
+    if live or states is None or not record or not record.get("job_id"):
+        return live, answered
+    left, age = states.get(record["job_id"]), queued.asked_at(went_to) - record["submitted"]
+    if left is None and age < 0:  # the answer is older than the job
+        return _just_submitted(record), answered
+    if left or age > _CLOCKS_S:
+        with contextlib.suppress(OSError):  # somebody else's run may be looked at
+            submissions.left_queue(stage.run, record, left.state if left else "gone")
+    return None, answered
 
 
 def _just_submitted(record: dict[str, Any]) -> JobState:
@@ -248,7 +260,7 @@ def _state(
         return "cancelled", Cause.CANCELLED, None
     if last is None:
         return ("cancelled" if stage.run.cancel_file.exists() else "waiting"), None, None
-    if last.get("scheduler") != "slurm" and records.is_alive(last):
+    if records.scheduler_of(last) is None and records.is_alive(last):
         return "running", None, None
     cause = cause or Cause.KILLED
     state = _STATES.get(Cause(cause), "failed")

@@ -109,9 +109,14 @@ def scheduler_of(record: dict[str, Any]) -> str:
     return str(record.get("scheduler", _FIRST))
 
 
+def is_open(record: dict[str, Any] | None) -> bool:
+    """Whether the scheduler may still have its job."""
+    return bool(record) and {"refused", "left"}.isdisjoint(record or {})
+
+
 def job_of(record: dict[str, Any] | None, states: dict[str, JobState]) -> str | None:
     """The job that a submission has made; None if it made none, as far as anybody knows."""
-    if record is None or "refused" in record:
+    if not record or "refused" in record:
         return None
     if "job_id" in record:
         return str(record["job_id"])
@@ -123,7 +128,25 @@ def job_of(record: dict[str, Any] | None, states: dict[str, JobState]) -> str | 
 
 
 def live(record: dict[str, Any] | None, states: dict[str, JobState]) -> JobState | None:
-    """The waiting or running job of a submission."""
+    """The waiting or running job of a submission, or one that goes on from it.
+
+    `record` may be that of an attempt under a scheduler too, and `states` are its scheduler's.
+    """
     job_id = job_of(record, states)
-    state = states.get(job_id) if job_id else None
-    return state if state and state.is_live else None
+    state = states.get(job_id or "")
+    if state and state.is_live:
+        return state
+    # Rather the one that runs: the next may be in the queue already.
+    return min(later(record, states), key=lambda state: state.is_waiting, default=None)
+
+
+def later(record: dict[str, Any] | None, states: dict[str, JobState]) -> list[JobState]:
+    """The live jobs that go on from the job of a record, where that is under new ids."""
+    if not record or "refused" in record or not record.get("token") or not states:
+        return []
+    scheduler, first = schedulers.of(scheduler_of(record)), job_of(record, states)
+    if not scheduler.renumbers:
+        return []
+    same = (s for s in states.values() if s.is_live and s.token == record["token"])
+    index = record.get("index")
+    return [s for s in same if s.job_id != first and scheduler.split_id(s.job_id)[1] == index]

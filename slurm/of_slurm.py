@@ -17,6 +17,7 @@ class Slurm(Scheduler):
 
     name = "slurm"
     title = "Slurm"
+    marks = ("srun:", "slurmstepd")
 
     def is_here(self) -> bool:
         return queue.is_here()

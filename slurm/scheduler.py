@@ -53,6 +53,8 @@ class Scheduler(ABC):
 
     name: ClassVar[str]  # in flags and records: slurm, pbs
     title: ClassVar[str]  # in sentences: Slurm, PBS
+    renumbers: ClassVar[bool] = False  # a run goes on as a new job, of the same token
+    marks: ClassVar[tuple[str, ...]] = ()  # begin the lines that it adds to a job's log itself
 
     @abstractmethod
     def is_here(self) -> bool:

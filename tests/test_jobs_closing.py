@@ -1,12 +1,14 @@
-"""After srun: how an attempt ended that could not say so itself, and whether there is another."""
+"""How an attempt ended that could not say so itself, and whether there is another."""
 
+import json
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 from fake_slurm import FakeSlurm, install
+from other_scheduler import register
 from submitit.core.utils import DelayedSubmission
 
 from gan.config import ClassifierConfig
@@ -39,7 +41,6 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
     """Job 7 runs, and this is its batch script."""
     slurm = install(tmp_path, monkeypatch)
     slurm.set_job("7", "RUNNING")
-    monkeypatch.setenv("SLURM_JOB_ID", "7")
     monkeypatch.setenv("GANYMEDE_LOGS", str(tmp_path))
     return slurm
 
@@ -173,6 +174,22 @@ def test_another_jobs_failures_do_not_count(job: Job, monkeypatch: pytest.Monkey
     assert close(job, 1, "", place("7")) == "requeue"
 
 
+def test_failures_are_counted_along_a_line_of_jobs(job: Job) -> None:
+    """Where a job cannot be queued again, it goes on as a new one."""
+    words = []
+    for number in range(3):
+        at = replace(place(f"{number}.there"), line="0.there")
+        begin(job, at).end(Cause.CRASHED)
+        words.append(close(job, 1, "", at))
+    assert words == ["requeue", "requeue", "failed"]
+    assert failures_without_progress(Run(job.path), job, "0.there") == 3
+    assert failures_without_progress(Run(job.path), job, "2.there") == 0
+    first = Run(job.path).attempt_file(job.stage, 1)
+    record = {k: v for k, v in json.loads(first.read_text()).items() if k != "line"}
+    first.write_text(json.dumps(record))  # as before there were lines
+    assert failures_without_progress(Run(job.path), job, "0.there") == 3
+
+
 # Ends that left no record
 
 
@@ -250,11 +267,29 @@ def test_what_the_job_prints_is_no_word_of_slurms(job: Job, tmp_path: Path) -> N
     assert latest(job)["cause"] == Cause.KILLED
 
 
-def test_a_task_of_an_array_is_asked_about_alone_and_has_its_own_log(
-    slurm: FakeSlurm, job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_another_scheduler_has_words_and_causes_of_its_own(
+    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "5")
-    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "2")
+    other = register(monkeypatch)
+    at = replace(place("7.there"), scheduler="other")
+    log = tmp_path / "7.there_0_log.out"
+    log.write_text("srun: out of memory\n")
+    begin(job, at)
+    close(job, 137, "", at)
+    assert latest(job)["cause"] == Cause.KILLED
+    log.write_text("other says: out of memory\n")
+    begin(job, at)
+    close(job, 137, "", at)
+    assert latest(job)["cause"] == Cause.OUT_OF_MEMORY
+    other.meaning = "time limit"
+    begin(job, at)
+    assert close(job, 137, "", at) == "requeue"
+    assert latest(job)["cause"] == Cause.TIME_LIMIT
+
+
+def test_a_task_of_an_array_is_asked_about_alone_and_has_its_own_log(
+    slurm: FakeSlurm, job: Job, tmp_path: Path
+) -> None:
     slurm.set_job("5_2", "RUNNING")
     (tmp_path / "5_2_0_log.out").write_text("slurmstepd: error: Detected 1 oom_kill event\n")
     begin(job, place("5_2"))
@@ -351,9 +386,13 @@ def call(path: Path, monkeypatch: pytest.MonkeyPatch, **options: str) -> None:
 def test_the_word_is_printed(
     pickled: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name, value in {"NTASKS": "2", "RESTART_COUNT": "1", "JOB_NODELIST": "n[1-2]"}.items():
-        monkeypatch.setenv(f"SLURM_{name}", value)
-    monkeypatch.setenv("SUBMITIT_EXECUTOR", "slurm")
+    values = {
+        "SUBMITIT_EXECUTOR": "slurm", "SLURM_JOB_ID": "7", "SLURM_NTASKS": "2",
+        "GANYMEDE_SCHEDULER": "slurm", "GANYMEDE_JOB": "7", "GANYMEDE_RESTARTS": "1",
+        "GANYMEDE_STEP": "3", "GANYMEDE_NODES": "n[1-2]",
+    }  # fmt: skip
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
     call(pickled, monkeypatch, status="1", step="-1", error="set-up line failed: x")
     assert capsys.readouterr().out == "failed\n"
     run = Run(pickled.parent / "r")

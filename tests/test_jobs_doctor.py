@@ -13,6 +13,7 @@ from captured_slurm import CapturedSlurm
 from jobs import doctor
 from jobs.cli import main
 from slurm.findings import Verdict
+from slurm.schedulers import SCHEDULERS
 
 Examined = tuple[int, dict[str, str], str]
 
@@ -51,6 +52,14 @@ def test_a_cluster_on_which_all_holds(
     assert rows["scontrol on a node"].startswith("mind   scontrol on a node: unknown -> not tried")
     after = sorted(path for path in tmp_path.rglob("*") if slurm.folder not in path.parents)
     assert after == before
+
+
+def test_a_scheduler_that_cannot_be_examined(
+    slurm: CapturedSlurm, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delitem(SCHEDULERS, "pbs", raising=False)
+    assert main(["doctor", "--on", "pbs"]) == 2
+    assert "scheduler is 'pbs'; allowed: slurm" in capsys.readouterr().err
 
 
 def test_a_silent_controller_does_not_hide_the_folder(

@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 from fake_slurm import FakeSlurm, install
+from other_scheduler import register
 
 from jobs import records
 from jobs.liveness import is_alive, settle
 from jobs.ranks import Place
 from jobs.records import Attempt, Cause
 from jobs.run import Run
+from slurm.scheduler import Phase
 
 HERE = Place()
 SILENT = "slurm_load_jobs error: Unable to contact slurm controller (connect failure)"
@@ -89,6 +91,25 @@ def test_of_ones_own_job_only_this_start_lives(
 def test_another_job_is_asked_about_from_within_a_job(slurm: FakeSlurm, run: Run) -> None:
     slurm.set_job("6", "RUNNING")
     assert is_alive(begin(run, place("6")), place("7"))
+
+
+def test_each_job_is_asked_about_at_its_own_scheduler(
+    slurm: FakeSlurm, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = register(monkeypatch)
+    record = begin(run, Place(job_id="7.there", scheduler="other"), nodes="lost")
+    other.put("7.there", Phase.RUNNING)
+    assert is_alive(record, HERE)
+    assert is_alive(record, place("7.there", restarts=1))  # the same id, elsewhere
+    other.put("7.there", Phase.OVER)
+    assert not is_alive(record, HERE)
+    settle(run, "train", HERE)
+    assert records.latest(run, "train")["cause"] == Cause.NODE_LOST
+    assert slurm.calls("squeue") == []
+
+
+def test_a_scheduler_that_is_not_known_cannot_be_asked(run: Run) -> None:
+    assert is_alive(begin(run, Place(job_id="7", scheduler="third")), HERE)
 
 
 def test_a_process_of_this_machine_is_asked_of_the_machine(slurm: FakeSlurm, run: Run) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from fake_slurm import FakeSlurm, install
+from other_scheduler import register
 
 from gan.config import ConfigError
 from jobs.options import Launch, Logs, New, Resume
@@ -11,12 +12,15 @@ from jobs.run import RunError
 from slurm import queue
 from slurm.errors import SchedulerError
 from slurm.resources import Profile, Resources
+from slurm.schedulers import SCHEDULERS
 
 
 @pytest.fixture(autouse=True)
 def no_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine without a scheduler, in an empty folder."""
     monkeypatch.setattr(queue, "_CONFIGURATIONS", ())
+    for name in set(SCHEDULERS) - {"slurm"}:
+        monkeypatch.delitem(SCHEDULERS, name)
     for name in ("SLURM_CONF", "SLURM_JOB_ID"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
@@ -65,6 +69,19 @@ def test_a_machine_with_a_scheduler_asks_which(slurm: FakeSlurm, kind: type[Laun
     assert kind(here=True, **options).check() == Profile()
     assert kind(on="slurm", **options).check() == Profile()
     assert slurm.calls("sbatch") == []
+
+
+def test_the_scheduler_that_is_here_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    register(monkeypatch).is_this_machine = True
+    with pytest.raises(RunError, match="submits to The Other: give --on other, or --here"):
+        Launch().check()
+    with pytest.raises(RunError, match="--nodes books on a cluster; it needs --on slurm or --on o"):
+        Launch(resources=Resources(nodes=1)).check()
+
+
+def test_a_scheduler_that_is_not_known_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SchedulerError, match="scheduler is 'pbs'; allowed: slurm"):
+        Launch(on="pbs").check()
 
 
 def test_inside_a_job_the_foreground_is_meant(

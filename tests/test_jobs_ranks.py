@@ -29,8 +29,12 @@ def slurm(rank: int = 0, **variables: str) -> dict[str, str]:
         "GANYMEDE_SCHEDULER": "slurm",
         "GANYMEDE_INTERFACE": "lo",
         "GANYMEDE_TOKEN": "feed",
+        "GANYMEDE_JOB": "71",
+        "GANYMEDE_LINE": "71",
+        "GANYMEDE_RESTARTS": "0",
+        "GANYMEDE_STEP": "0",
+        "GANYMEDE_NODES": "n[1-2]",
         "SLURM_JOB_ID": "71",
-        "SLURM_STEP_ID": "0",
         "SLURM_NTASKS": "2",
         "SLURM_PROCID": str(rank),
         "SLURM_LOCALID": "0",
@@ -41,7 +45,7 @@ def slurm(rank: int = 0, **variables: str) -> dict[str, str]:
     }
 
 
-PLACES = [Place(rank, 2, 0, "71", "slurm", 0, "0") for rank in range(2)]
+PLACES = [Place(rank, 2, 0, "71", "slurm", 0, "0", "71") for rank in range(2)]
 
 
 def test_a_process_alone_has_the_first_place() -> None:
@@ -53,14 +57,26 @@ def test_a_process_alone_has_the_first_place() -> None:
 def test_place_is_read_from_the_environment() -> None:
     with environment(**slurm(1, SLURM_LOCALID="3")):
         place = meetings.here()
-        assert place == Place(1, 2, 3, "71", "slurm", 0, "0")
+        assert place == Place(1, 2, 3, "71", "slurm", 0, "0", "71")
         assert place.facts == {
             "job_id": "71", "restarts": 0, "step_id": "0", "scheduler": "slurm", "ranks": 2,
-            "nodes": "n[1-2]", "token": "feed",
+            "line": "71", "nodes": "n[1-2]", "token": "feed",
         }  # fmt: skip
-    array = {"SLURM_ARRAY_JOB_ID": "70", "SLURM_ARRAY_TASK_ID": "5"}
-    with environment(**slurm(SLURM_RESTART_COUNT="2", SLURM_STEP_ID="4", **array)):
+        assert not place.goes_on
+    with environment(**slurm(GANYMEDE_JOB="70_5", GANYMEDE_RESTARTS="2", GANYMEDE_STEP="4")):
         assert meetings.here().key == {"job_id": "70_5", "restarts": 2, "step_id": "4"}
+        assert meetings.here().goes_on
+
+
+def test_a_job_under_a_new_id_is_of_the_line_of_the_first() -> None:
+    with environment(**slurm(GANYMEDE_JOB="8.there", GANYMEDE_LINE="7.there")):
+        place = meetings.here()
+        assert (place.job_id, place.line, place.restarts) == ("8.there", "7.there", 0)
+        assert place.goes_on
+        assert place.facts["line"] == "7.there"
+        assert place.key["job_id"] == "8.there"
+    with environment(**slurm(GANYMEDE_JOB="8.there", GANYMEDE_LINE="")):
+        assert meetings.here().line == "8.there"
 
 
 def begin(run: Run, place: Place) -> Attempt:
@@ -214,7 +230,7 @@ def test_failure_of_another_rank_is_recorded_after_the_first_was_killed(tmp_path
     attempt = Attempt.begin(Run(tmp_path), "train", **PLACES[0].facts)
     attempt.note(1, Cause.KILLED, "another rank does not answer", "")
     attempt.note(2, Cause.OUT_OF_MEMORY, "CUDA out of memory", "the traceback")
-    with environment(GANYMEDE_RETRIES="0", SLURM_JOB_ID="7"):
+    with environment(GANYMEDE_RETRIES="0"):
         assert closing.close(Failing(tmp_path), status=137, error="", place=PLACES[0]) == "failed"
     record = records.latest(Run(tmp_path), "train")
     assert (record["cause"], record["traceback"]) == ("out of memory", "the traceback")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from fake_slurm import install
+from other_scheduler import register
 
 from checkpoints import CheckpointError
 from jobs import records
@@ -118,6 +119,16 @@ def test_job_is_a_small_pickle_that_holds_a_path(tmp_path: Path) -> None:
     assert pickle.loads(content) == Train(tmp_path)
 
 
+def start(monkeypatch: pytest.MonkeyPatch, scheduler: str, job_id: str, line: str = "") -> None:
+    """What a batch script exports."""
+    values = {
+        "SUBMITIT_EXECUTOR": "slurm", "SLURM_JOB_ID": "7", "GANYMEDE_SCHEDULER": scheduler,
+        "GANYMEDE_JOB": job_id, "GANYMEDE_LINE": line or job_id,
+    }  # fmt: skip
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+
+
 @pytest.mark.parametrize(
     ("shown", "cause"),
     [({"PreemptTime": 1700000000}, "preempted"), ({"PreemptTime": "None"}, "terminated")],
@@ -128,14 +139,44 @@ def test_a_task_of_an_array_is_asked_about_by_its_index(
     """The last task of an array has the array's own number, which means all of them."""
     slurm = install(tmp_path, monkeypatch)
     slurm.set_job("7_3", "RUNNING", **shown)
-    facts = {"JOB_ID": "7", "ARRAY_JOB_ID": "7", "ARRAY_TASK_ID": "3"}
-    for name, value in facts.items():
-        monkeypatch.setenv(f"SLURM_{name}", value)
-    monkeypatch.setenv("SUBMITIT_EXECUTOR", "slurm")
-    monkeypatch.setenv("GANYMEDE_SCHEDULER", "slurm")
+    start(monkeypatch, "slurm", "7_3")
     with pytest.raises(SystemExit) as left:
         Job(tmp_path / "run", Stopped("terminated"))()
     assert left.value.code == 85
     record = records.latest(Run(tmp_path / "run"), "work")
     assert (record["cause"], record["job_id"]) == (cause, "7_3")
     assert slurm.calls("scontrol") == [["--oneliner", "show", "job", "7_3"]]
+
+
+def test_under_another_scheduler_a_stop_wants_to_go_on_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = register(monkeypatch)
+    other.meaning = "node lost"
+    start(monkeypatch, "other", "7.there")
+    with pytest.raises(SystemExit) as left:
+        Job(tmp_path, Stopped("terminated"))()
+    assert left.value.code == 85
+    assert (records.latest(Run(tmp_path), "work") or {})["cause"] == "node lost"
+
+
+@pytest.mark.parametrize(("line", "is_refused"), [("1.there", True), ("9.there", False)])
+def test_time_limits_without_progress_end_a_line_of_jobs(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    line: str,
+    is_refused: bool,
+) -> None:
+    """Somebody who asks again, and gets another line, may try."""
+    register(monkeypatch)
+    for number in range(1, 4):
+        start(monkeypatch, "other", f"{number}.there", "1.there")
+        with pytest.raises(SystemExit):
+            Job(tmp_path, Stopped("time limit"))()
+    start(monkeypatch, "other", "9.there", line)
+    with pytest.raises(SystemExit) as left:
+        Job(tmp_path, Stopped("time limit"))()
+    assert left.value.code == (2 if is_refused else 85)
+    said = "3 attempts came to their time limit without any progress beyond step 0"
+    assert (said in capsys.readouterr().out) == is_refused

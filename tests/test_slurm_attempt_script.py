@@ -114,9 +114,29 @@ def test_the_job_learns_when_it_ends_and_what_started_it(script: Script) -> None
     found = (script.folder / "env").read_text().splitlines()
     expected = {
         "SUBMITIT_EXECUTOR=slurm", "GANYMEDE_SCHEDULER=slurm", "GANYMEDE_END=1700000000",
-        f"GANYMEDE_LOGS={script.folder / 'logs'}",
+        f"GANYMEDE_LOGS={script.folder / 'logs'}", "GANYMEDE_JOB=7", "GANYMEDE_LINE=7",
+        "GANYMEDE_RESTARTS=0", "GANYMEDE_NODES=", "GANYMEDE_STEP=0",
     }  # fmt: skip
     assert expected <= set(found)
+
+
+def test_the_job_learns_its_place(script: Script) -> None:
+    """Of an array too, of a later start, and of a later step; whatever it inherits."""
+    script.program("srun", "env >> env")
+    again = 'ganymede_attempt "$ganymede_pickle"'
+    place = {
+        "SLURM_JOB_ID": "9", "SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "3",
+        "SLURM_RESTART_COUNT": "2", "SLURM_JOB_NODELIST": "n[1-2]",
+        "GANYMEDE_JOB": "5", "GANYMEDE_LINE": "4.there", "GANYMEDE_STEP": "6",
+    }  # fmt: skip
+    script.run(again, **place)
+    found = (script.folder / "env").read_text().splitlines()
+    told = [line for line in found if line.startswith("GANYMEDE_")]
+    for expected in (
+        "GANYMEDE_JOB=7_3", "GANYMEDE_LINE=7_3", "GANYMEDE_RESTARTS=2", "GANYMEDE_NODES=n[1-2]"
+    ):  # fmt: skip
+        assert told.count(expected) == 2
+    assert [line for line in told if "STEP" in line] == ["GANYMEDE_STEP=0", "GANYMEDE_STEP=1"]
 
 
 def test_a_job_without_a_limit_is_told_no_end(script: Script) -> None:

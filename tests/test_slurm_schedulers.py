@@ -25,6 +25,8 @@ class Other(Slurm):
 @pytest.fixture
 def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
     monkeypatch.setattr(queue, "_CONFIGURATIONS", ())
+    for name in set(schedulers.SCHEDULERS) - {"slurm"}:
+        monkeypatch.delitem(schedulers.SCHEDULERS, name)
     return install(tmp_path, monkeypatch)
 
 

@@ -12,6 +12,12 @@ ganymede_requeue=85 # exit status of a job that saved and wants to go on
 ganymede_job=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}
 ganymede_job=${ganymede_job:-$SLURM_JOB_ID}
 
+# What Python is told of its place, whatever the scheduler. Here a job keeps its number for ever, so
+# that it is the first of its line by itself.
+export SUBMITIT_EXECUTOR=slurm GANYMEDE_SCHEDULER=slurm
+export GANYMEDE_JOB=$ganymede_job GANYMEDE_LINE=$ganymede_job
+export GANYMEDE_RESTARTS=${SLURM_RESTART_COUNT:-0} GANYMEDE_NODES=${SLURM_JOB_NODELIST:-}
+
 # bash must outlive these to see srun's status; commands that it starts do get them.
 trap ganymede_told=1 TERM
 trap : USR2 CONT
@@ -64,10 +70,9 @@ ganymede_ask_requeue() {
 # One attempt of the stage whose pickle is given. Returns 0 only if the stage is complete.
 ganymede_attempt() {
     local pickle=$1 job=$ganymede_job status=1 wish
-    export SUBMITIT_EXECUTOR=slurm GANYMEDE_SCHEDULER=slurm
     GANYMEDE_BEGIN=$(date +%s.%N)
     GANYMEDE_END=$(ganymede_end)
-    export GANYMEDE_BEGIN GANYMEDE_END GANYMEDE_LOGS=$ganymede_logs
+    export GANYMEDE_BEGIN GANYMEDE_END GANYMEDE_LOGS=$ganymede_logs GANYMEDE_STEP=$ganymede_step
     if [ -z "${ganymede_setup_failed:-}" ]; then
         ln -sfn "$pickle" "$ganymede_logs/${job}_submitted.pkl"
         # How long the log is already: what comes after it is of this start.
