@@ -132,7 +132,7 @@ def install(folder: Path, monkeypatch: pytest.MonkeyPatch | None = None) -> Fake
         path.write_text(f"#!{sys.executable} -IS\n{program}")
         path.chmod(0o755)
     server = subprocess.Popen(
-        [sys.executable, _HERE / "fake_pbs_server.py", folder],
+        [sys.executable, "-IS", _HERE / "fake_pbs_server.py", folder],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         text=True,
