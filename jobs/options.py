@@ -211,10 +211,11 @@ class Logs(OfRun):
 
 @dataclass(frozen=True)
 class Doctor(Place):
-    on: Literal["slurm"] = "slurm"
+    on: Literal["slurm", "pbs"] = "slurm"
     """which scheduler to examine"""
     profile: str | None = None
     """table of clusters.toml that the rehearsal uses"""
     resources: Annotated[Resources, Flat] = field(default_factory=Resources)
     rehearse: bool = False
-    """submit a job of a minute that is really signalled, and watch it go on"""
+    """submit a small job: on Slurm a training that is really signalled, and watched as it goes on;
+    on PBS one that tries what runs do on a node"""
