@@ -29,22 +29,27 @@ class StopRequest:
 
     `deadline` is in `time.monotonic()` seconds. The handlers only note the signal; whoever does the
     work asks `reason` often and saves in its own time. A second SIGINT, from a person who will not
-    wait, raises KeyboardInterrupt.
+    wait, raises KeyboardInterrupt. Time in which a scheduler has suspended the process does not
+    count: it is no part of a job's time limit.
     """
 
     def __init__(self, deadline: float | None = None) -> None:
         self.deadline = deadline
         self.signal: signal.Signals | None = None
         self._received = 0.0
+        self._looked = time.monotonic()  # when the work asked last
+        self._longest_s = 0.0  # between two questions
 
     def reason(self, save_s: float = 0.0) -> str | None:
         """Why to stop, or None. `save_s` is how many seconds a save has taken: the deadline is
         kept by twice that, and by 5 s at least.
         """
+        now = time.monotonic()
+        self._longest_s, self._looked = max(self._longest_s, now - self._looked), now
         if self.signal is not None:
             return _REASONS[self.signal]
         margin = max(2 * save_s, _LEAST_MARGIN_S)
-        if self.deadline is not None and time.monotonic() > self.deadline - margin:
+        if self.deadline is not None and now > self.deadline - margin:
             return "time limit"
         return None
 
@@ -56,6 +61,16 @@ class StopRequest:
         if self.signal is None:
             self.signal, self._received = signal.Signals(number), now
 
+    def handle_continued(self, number: int, frame: FrameType | None) -> None:
+        """After SIGSTOP and SIGCONT. How long it stood still is known only as well as the work asks
+        often: rather too little is added.
+        """
+        now = time.monotonic()
+        stood_s = now - self._looked - self._longest_s
+        if self.deadline is not None and stood_s > 0:
+            self.deadline += stood_s
+        self._looked = now
+
     @contextmanager
     def listening(self) -> Iterator["StopRequest"]:
         """Handle the signals while the context lasts; the handlers before are put back.
@@ -65,6 +80,7 @@ class StopRequest:
         previous: dict[signal.Signals, Any] = {}
         if threading.current_thread() is threading.main_thread():
             previous = {n: signal.signal(n, self.handle) for n in SIGNALS if not _is_shielded(n)}
+            previous[signal.SIGCONT] = signal.signal(signal.SIGCONT, self.handle_continued)
         try:
             yield self
         finally:

@@ -8,18 +8,20 @@ import json
 import os
 import pwd
 import re
+import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from slurm import commands
 from slurm.errors import SchedulerError, Unreachable
 from slurm.once import Submission
-from slurm.scheduler import JobState, Phase, by_token
+from slurm.scheduler import JobState, Phase
 
 TITLE = "PBS"
-TOKEN = "GANYMEDE_TOKEN"  # variable of a job: the token of its submission
+TOKEN = "GANYMEDE_TOKEN"  # variable: the token of a job's submission, and of what goes on from it
+_CALL = "GANYMEDE_CALL"  # another one, which tells the calls of qsub apart
 ORPHANED = "what it waited for never ran, and PBS holds it for ever"
 Details = dict[str, Any]  # a job's attributes, as qstat prints them
 
@@ -88,13 +90,17 @@ def details(
 
 def jobs(patience_s: float = 0.0, say: Callable[[str], None] = print) -> dict[str, JobState]:
     """All jobs of this user that PBS still knows, tasks of arrays one by one: two calls."""
+    return states(_own(patience_s, say))
+
+
+def _own(patience_s: float, say: Callable[[str], None]) -> dict[str, Details]:
     user = pwd.getpwuid(os.getuid()).pw_name
     done = commands.ask("qselect", "-x", "-u", user, patience_s=patience_s, say=say, title=TITLE)
     if _NO_HISTORY in done.stderr:
         done = commands.ask("qselect", "-u", user, patience_s=patience_s, say=say, title=TITLE)
     if done.returncode:
         raise SchedulerError(commands.told(done))
-    return states(details(done.stdout.split(), patience_s, say))
+    return details(done.stdout.split(), patience_s, say)
 
 
 def states(known: Mapping[str, Details]) -> dict[str, JobState]:
@@ -184,11 +190,13 @@ class Request:
     executable: Sequence[str]
     token: str
     dependency: str = ""
-    variables: Mapping[str, str] | None = None
+    variables: Mapping[str, str] = field(default_factory=dict)
+    # It begins with a letter: in JSON, qstat makes numbers of digits.
+    call: str = field(default_factory=lambda: f"c{secrets.token_hex(8)}")
 
     @property
     def command(self) -> list[str]:
-        values = {TOKEN: self.token} | dict(self.variables or {})
+        values = {TOKEN: self.token, _CALL: self.call} | dict(self.variables)
         depend = ["-W", f"depend={self.dependency}"] if self.dependency else []
         carried = ",".join(f"{name}={value}" for name, value in values.items())
         return ["qsub", *self.options, *depend, "-v", carried, "--", *self.executable]
@@ -200,7 +208,7 @@ def submit(request: Request, say: Callable[[str], None] = print) -> str:
     """
     submission = Submission(
         request=lambda: _job_id(_ask_to_submit(request.command)),
-        look_for=lambda end: _look_for(request.token, end, say),
+        look_for=lambda end: _look_for(request.call, end, say),
         is_limit=lambda told: bool(_LIMIT.search(told)),
         patience_s=_PATIENCE_S,
     )
@@ -225,13 +233,13 @@ def _job_id(answer: str) -> str:
     return found[-1]
 
 
-def _look_for(token: str, end: float, say: Callable[[str], None]) -> str | None:
+def _look_for(call: str, end: float, say: Callable[[str], None]) -> str | None:
     """Ask twice, some time apart: a request may still lie in the server's queue."""
     for _ in range(2):
         time.sleep(_LOOK_AGAIN_S)
-        found = by_token(jobs(max(end - time.monotonic(), 0), say).values(), token)
-        if found:
-            return array_of(found.job_id)
+        for job_id, found in _own(max(end - time.monotonic(), 0), say).items():
+            if found.get("Variable_List", {}).get(_CALL) == call:
+                return array_of(job_id)
     return None
 
 

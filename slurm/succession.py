@@ -2,8 +2,7 @@
 
 import json
 import os
-import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from slurm import qsub
@@ -15,25 +14,30 @@ _CARRIED = ("GANYMEDE_LINE", "GANYMEDE_INDEX")  # what a successor keeps of the 
 
 
 def options_file(script: Path) -> Path:
-    """The options with which a wrapper was submitted, for those that follow."""
+    """How a wrapper was submitted, for those that follow."""
     return script.with_suffix(".qsub")
 
 
-def write_options(script: Path, options: list[str]) -> None:
-    options_file(script).write_text(json.dumps(options) + "\n", "utf-8")
+def write_options(script: Path, options: Sequence[str], executable: Sequence[str] = ()) -> None:
+    """`executable` is what the job starts, the wrapper itself if left out."""
+    started = list(executable) or ["/bin/bash", str(script)]
+    values = {"options": _without_array(options), "executable": started}
+    options_file(script).write_text(json.dumps(values) + "\n", "utf-8")
 
 
-def read_options(script: Path) -> list[str]:
-    """Raises SchedulerError if they are not there."""
+def _without_array(options: Sequence[str]) -> list[str]:
+    """A task of an array goes on as a job of its own."""
+    place = options.index("-J") if "-J" in options else len(options)
+    return [*options[:place], *options[place + 2 :]]
+
+
+def read_options(script: Path) -> tuple[list[str], list[str]]:
+    """Options and executable. Raises SchedulerError if they are not there."""
     try:
-        return [str(word) for word in json.loads(options_file(script).read_text("utf-8"))]
-    except (OSError, ValueError) as error:
+        values = json.loads(options_file(script).read_text("utf-8"))
+        return list(values["options"]), list(values["executable"])
+    except (OSError, ValueError, KeyError) as error:
         raise SchedulerError(f"how {script} was submitted is not known: {error}") from None
-
-
-def new_token() -> str:
-    """Unique to a submission. It begins with a letter: PBS tells digits as numbers."""
-    return f"t{secrets.token_hex(8)}"
 
 
 def successor_of(folder: Path, job_id: str) -> str | None:
@@ -53,7 +57,7 @@ def _successor_file(folder: Path, job_id: str) -> Path:
     return folder / f"{job_id}.successor"
 
 
-def hand_over(token: str | None = None, say: Callable[[str], None] = print) -> str:
+def hand_over(say: Callable[[str], None] = print) -> str:
     """From inside a job: submit its successor, have what waits for the job wait for it; returns its
     id. The job is to end with status 0 afterwards, or PBS deletes what waited.
 
@@ -63,19 +67,28 @@ def hand_over(token: str | None = None, say: Callable[[str], None] = print) -> s
     is_task = job_id != qsub.array_of(job_id)
     successor = resubmit(
         script,
-        token or new_token(),
+        os.environ[qsub.TOKEN],  # the same: so its submitter finds it
         # PBS takes no single task for a dependency, and none is needed: this job is about to end.
         dependency="" if is_task else f"afterany:{job_id}",
         variables={name: os.environ[name] for name in _CARRIED if name in os.environ},
         say=say,
     )
-    path = _successor_file(script.parent, job_id)
-    path.write_text(f"{successor}\n", "utf-8")
+    _successor_file(script.parent, job_id).write_text(f"{successor}\n", "utf-8")
+    say(f"goes on as job {successor}")
     if not is_task:
-        moved = qsub.point_at(successor, job_id, say)
-        told = f"; {', '.join(moved)} wait for it" if moved else ""
-        say(f"goes on as job {successor}{told}")
+        _move_followers(job_id, successor, say)
     return successor
+
+
+def _move_followers(job_id: str, successor: str, say: Callable[[str], None]) -> None:
+    """What cannot be moved will be deleted, and is submitted again by the stage that finishes."""
+    try:
+        moved = qsub.point_at(successor, job_id, say)
+    except SchedulerError as error:
+        say(f"what waits for this job could not be pointed at {successor}: {error}")
+    else:
+        for follower in moved:
+            say(f"job {follower} waits for {successor} now")
 
 
 def resubmit(
@@ -86,13 +99,5 @@ def resubmit(
     say: Callable[[str], None] = print,
 ) -> str:
     """Submit a wrapper once more, as one job; returns its id."""
-    options = _without_array(read_options(script))
-    executable = ("/bin/bash", str(script))
+    options, executable = read_options(script)
     return qsub.submit(Request(options, executable, token, dependency, variables), say)
-
-
-def _without_array(options: list[str]) -> list[str]:
-    if "-J" not in options:
-        return options
-    place = options.index("-J")
-    return options[:place] + options[place + 2 :]

@@ -50,6 +50,28 @@ def test_nohup_is_respected() -> None:
         signal.signal(signal.SIGHUP, before)
 
 
+def test_suspension_is_no_part_of_the_time_limit() -> None:
+    before = time.monotonic() + 20
+    stop = StopRequest(before)
+    stop._looked -= 100  # it has not asked for so long, since it stood still
+    with stop.listening():
+        os.kill(os.getpid(), signal.SIGCONT)
+        assert stop.deadline == pytest.approx(before + 100, abs=1)
+        assert stop.reason() is None
+        os.kill(os.getpid(), signal.SIGCONT)  # which nothing went before
+        assert stop.deadline == pytest.approx(before + 100, abs=1)
+
+
+def test_work_that_asks_rarely_was_not_suspended() -> None:
+    before = time.monotonic() + 200
+    stop = StopRequest(before)
+    stop._looked -= 60
+    assert stop.reason() is None
+    stop._looked -= 50
+    stop.handle_continued(signal.SIGCONT, None)
+    assert stop.deadline == before
+
+
 def test_deadline_is_kept_by_a_margin_from_save_times() -> None:
     stop = StopRequest(deadline=time.monotonic() + 20)
     assert stop.reason() is None

@@ -104,7 +104,8 @@ ganymede_attempt() {
         return
     fi
     if [ $status -eq 0 ]; then
-        [ -e "$ganymede_logs/${ganymede_id}_submitted.pkl" ] ||
+        # With plain submitit it may hold what a method `checkpoint` has put into it.
+        [ ${#ganymede_closing[@]} -eq 0 ] && [ -e "$ganymede_logs/${ganymede_id}_submitted.pkl" ] ||
             ln -sfn "$ganymede_pickle" "$ganymede_logs/${ganymede_id}_submitted.pkl"
         for ((node = 1; node < ganymede_nodes; node++)); do
             ganymede_on_node $node &

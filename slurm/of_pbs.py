@@ -1,0 +1,105 @@
+"""PBS, as runs need a scheduler.
+
+A sweep's runs are jobs of their own: a dependency on one task of an array is refused there, and one
+on the whole array is judged on all of its tasks.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from submitit.core.utils import DelayedSubmission
+
+from slurm import commands, pbs_script, qsub, succession
+from slurm.errors import SchedulerError
+from slurm.orders import Order
+from slurm.pbs_script import Wrapping
+from slurm.preemption import END
+from slurm.qsub import Request
+from slurm.scheduler import JobState, Scheduler
+
+_CLOSING = ("-m", "jobs.succession")  # what a wrapper runs after each attempt
+
+
+class PBS(Scheduler):
+    """By qsub, qstat, qselect, qalter and qdel."""
+
+    name = "pbs"
+    title = "PBS"
+    renumbers = True
+    marks = ("=>> PBS:",)
+
+    def is_here(self) -> bool:
+        return qsub.is_here()
+
+    def is_inside(self) -> bool:
+        return "PBS_JOBID" in os.environ
+
+    def check_folder(self, folder: Path) -> Path:
+        return pbs_script.check_folder(folder)
+
+    def jobs(
+        self, patience_s: float = 0.0, say: Callable[[str], None] = print
+    ) -> dict[str, JobState]:
+        return qsub.jobs(patience_s=patience_s, say=say)
+
+    def submit(
+        self,
+        folder: Path,
+        order: Order,
+        functions: Sequence[Callable[[], Any]],
+        say: Callable[[str], None] = print,
+    ) -> str:
+        """As PBS takes no environment along, a job gets that of its order, and PYTHONPATH."""
+        options = pbs_script.options(order, self.check_folder(folder))
+        path = {k: v for k, v in os.environ.items() if k == "PYTHONPATH"}
+        wrapping = Wrapping(closing=_CLOSING, environment=path)
+        text = pbs_script.script(order, folder, wrapping, folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        for index, function in enumerate(functions):
+            DelayedSubmission(function).dump(folder / f"{order.token}_{index}.pkl")
+        wrapper = folder / f"{order.token}.sh"
+        wrapper.write_text(text, "utf-8")
+        succession.write_options(wrapper, options)
+        executable = ("/bin/bash", str(wrapper))
+        return qsub.submit(Request(options, executable, order.token, order.dependency), say)
+
+    def task_id(self, job_id: str, index: int | None) -> str:
+        return job_id if index is None else qsub.task_id(job_id, index)
+
+    def split_id(self, job_id: str) -> tuple[str, int | None]:
+        array = qsub.array_of(job_id)
+        return array, None if array == job_id else int(
+            job_id[job_id.index("[") + 1 :].split("]")[0]
+        )
+
+    def after(self, job_ids: Iterable[str]) -> str:
+        found = sorted(set(job_ids))
+        return f"afterok:{':'.join(found)}" if found else ""
+
+    def after_any(self, job_ids: Iterable[str]) -> str:
+        found = sorted(set(job_ids))
+        return f"afterany:{':'.join(found)}" if found else ""
+
+    def after_corresponding(self, arrays: Iterable[str]) -> str:
+        raise SchedulerError("PBS has no dependency of an array's tasks on those of another one")
+
+    def largest_array(self) -> int:
+        return 0
+
+    def cancel(self, job_ids: Iterable[str]) -> None:
+        qsub.cancel(job_ids)
+
+    def is_live(self, job_id: str) -> bool:
+        found = qsub.states(qsub.details([job_id])).get(job_id)
+        return found is not None and found.is_live
+
+    def why_stopped(self, job_id: str, restarts: int, signalled: bool = True) -> str | None:
+        end = os.environ.get(END) if signalled else None
+        return qsub.why_stopped(job_id, float(end) if end else None)
+
+    def lost_node(self, nodes: str, started: float) -> bool:
+        done = commands.ask("pbsnodes", "-l", title=self.title)
+        down = {line.split()[0] for line in done.stdout.splitlines() if line.strip()}
+        return bool(down & set(nodes.split(",")))
