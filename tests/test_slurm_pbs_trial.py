@@ -83,6 +83,11 @@ def test_a_site_where_jobs_may_not_submit(pbs: FakePBS, runs: Path) -> None:
     assert {r.verdict for name, r in found.items() if name != row.name} == {Verdict.HOLDS}
 
 
+def test_a_server_that_keeps_no_history(pbs: FakePBS, runs: Path) -> None:
+    pbs.change(history=False)
+    assert {row.verdict for row in try_out(runs).values()} == {Verdict.HOLDS}
+
+
 def test_what_a_job_leaves_is_deleted_from_outside(pbs: FakePBS, runs: Path) -> None:
     pbs.fail("qdel", "qdel: Unauthorized Request", status=159)
     row = try_out(runs)["qdel on a node"]
