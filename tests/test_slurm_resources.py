@@ -12,8 +12,8 @@ from slurm.resources import STAGES, Profile, Resources, load_profile
 
 ONE_OF_EACH = Resources(
     partition="gpu", account="a", project="p", qos="q", reservation="r", constraint="c",
-    minutes=60, nodes=2, tasks_per_node=3, gpus_per_node=4, gpu_type="a100", cpus_per_task=5, mem_gb=6,
-    exclusive=True, extra=("nice=1",),
+    minutes=60, nodes=2, tasks_per_node=3, gpus_per_node=4, gpu_type="a100", cpus_per_task=5,
+    mem_gb=6, exclusive=True, extra=("nice=1",),
 )  # fmt: skip
 
 
