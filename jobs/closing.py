@@ -8,7 +8,7 @@ import os
 import re
 import signal
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -123,19 +123,38 @@ def _place(step_id: str | None) -> Place:
     return replace(ranks.here(), rank=0, local_rank=0, step_id=step_id or "0")
 
 
+@dataclass(frozen=True)
+class Given:
+    """What a batch script knows of an attempt that has ended."""
+
+    job: StageJob
+    status: int
+    step: str | None
+    error: str
+
+    @classmethod
+    def parse(cls, description: str | None) -> "Given":
+        """From the command line, which names the job's pickle."""
+        parser = argparse.ArgumentParser(description=description)
+        parser.add_argument("pickle", type=Path)
+        parser.add_argument("--status", type=int, required=True, help="status of its processes")
+        parser.add_argument("--step", help="number of the job's step that has ended")
+        parser.add_argument("--error", default="", help="why there was no step at all")
+        given = parser.parse_args()
+        job = DelayedSubmission.load(given.pickle).function
+        return cls(job, given.status, given.step, given.error)
+
+    def close(self) -> str:
+        """One word: finished, requeue or failed."""
+        try:
+            return close(self.job, self.status, self.error, _place(self.step))
+        except RunError as error:
+            print(f"the end of {self.job.stage} could not be recorded: {error}", file=sys.stderr)
+            return "failed"
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("pickle", type=Path)
-    parser.add_argument("--status", type=int, required=True, help="exit status of its processes")
-    parser.add_argument("--step", help="number of the job's step that has ended")
-    parser.add_argument("--error", default="", help="why there was no step at all")
-    given = parser.parse_args()
-    job = DelayedSubmission.load(given.pickle).function
-    try:
-        print(close(job, given.status, given.error, _place(given.step)))
-    except RunError as error:
-        print(f"the end of {job.stage} could not be recorded: {error}", file=sys.stderr)
-        print("failed")
+    print(Given.parse(__doc__).close())
 
 
 if __name__ == "__main__":

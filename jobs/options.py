@@ -220,4 +220,5 @@ class Doctor(Place):
     """table of clusters.toml that the rehearsal uses"""
     resources: Annotated[Resources, Flat] = field(default_factory=Resources)
     rehearse: bool = False
-    """submit a job of a minute that is really signalled, and watch it go on"""
+    """submit a small job: on Slurm a training that is really signalled, and watched as it goes on;
+    on PBS one that tries what runs do on a node"""

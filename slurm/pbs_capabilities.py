@@ -19,6 +19,7 @@ _LARGEST_ARRAY = 10_000
 _EXPRESS_PRIORITY = 150
 _BUILT_IN = {"arch", "host", "vnode", "mem", "vmem", "ncpus"}
 _NOTHING = Attributes()
+_SERVER = "Server"
 _NOT_UP = re.compile("down|offline|stale|unknown|unresolvable|provisioning")
 
 
@@ -232,7 +233,7 @@ def read() -> PBSCluster:
     if not found:
         told = " ".join(printed.split()) or "nothing"
         raise SchedulerError(f"qstat --version prints {told!r}; allowed: PBS's pbs_version = ...")
-    server = _answer("Server", "qstat", "-B", "-f", "-F", "json")
+    server = _answer(_SERVER, "qstat", "-B", "-f", "-F", "json")
     queues = _answer("Queue", "qstat", "-Q", "-f", "-F", "json")
     listed = _answer("nodes", "pbsnodes", "-a", "-F", "json")
     nodes = tuple(_node(name, values) for name, values in (listed or {}).items())
@@ -263,13 +264,18 @@ def current_user() -> User:
 
 
 def _answer(key: str, *command: str) -> dict[str, Attributes] | None:
-    """The tables below `key` in a command's JSON; None if it has none. Raises Unreachable."""
+    """The tables below `key` in a command's JSON; None if it has none, or cannot be asked.
+
+    Raises Unreachable if not even the server itself answers.
+    """
     try:
         # Tabs and newlines of comments may stand in PBS's JSON as they are.
         found = json.loads(commands.call(*command, title="PBS"), strict=False)[key]
         return {str(name): Attributes(values) for name, values in found.items()}
     except Unreachable:
-        raise
+        if key == _SERVER:
+            raise
+        return None  # as a list of very many nodes may be
     except (SchedulerError, ValueError, KeyError, TypeError, AttributeError):
         return None
 

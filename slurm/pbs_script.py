@@ -144,12 +144,7 @@ def script(order: Order, folder: Path, wrapping: Wrapping, submitit_folder: Path
     limit = "" if wanted.minutes is None else max(round(60 * wanted.minutes), 1)
     warn = "" if wrapping.warn_s is None else wrapping.warn_s
     lines = [
-        "#!/bin/bash",
-        "# PBS starts it without a profile, in the home folder, with a mask of 077.",
-        "[ ! -r /etc/profile ] || . /etc/profile",
-        "set +eu",
-        f"PATH=$PATH:{shlex.quote(str(Path(shutil.which('qsub') or '/usr/bin/qsub').parent))}",
-        f"umask {_umask():03o}",
+        *opening(),
         *(f"export {name}={shlex.quote(value)}" for name, value in wrapping.environment.items()),
         *(f"export {name}={shlex.quote(v)}" for name, v in order.variables.items()),
         f"cd {shlex.quote(str(Path.cwd()))} || exit 2",
@@ -170,6 +165,22 @@ def script(order: Order, folder: Path, wrapping: Wrapping, submitit_folder: Path
         "exit $?",
     ]
     return "\n".join(lines) + "\n"
+
+
+def opening() -> list[str]:
+    """The first lines of whatever PBS starts: it does so without a profile, in the home folder,
+    with a mask of 077. The commands must be those of the machine that submits: Slurm has a qsub,
+    too, and may come first on PATH.
+    """
+    command = Path(shutil.which("qsub") or "/usr/bin/qsub")
+    quoted, folder = shlex.quote(str(command)), shlex.quote(str(command.parent))
+    return [
+        "#!/bin/bash",
+        "[ ! -r /etc/profile ] || . /etc/profile",
+        "set +eu",
+        f'[ "$(command -v qsub)" = {quoted} ] || PATH={folder}:$PATH',
+        f"umask {_umask():03o}",
+    ]
 
 
 def environment_here() -> dict[str, str]:

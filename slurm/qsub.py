@@ -243,6 +243,11 @@ def _look_for(call: str, end: float, say: Callable[[str], None]) -> str | None:
     return None
 
 
+def number(job_id: str) -> int:
+    """By which jobs stand in the order of their submission."""
+    return int(job_id.partition(".")[0].partition("[")[0])
+
+
 def task_id(array: str, index: int) -> str:
     """The id of a task of an array."""
     return array.replace("[]", f"[{index}]", 1)

@@ -1,10 +1,11 @@
 """The schedulers that there are, one object of each kind."""
 
 from slurm.errors import SchedulerError
+from slurm.of_pbs import PBS
 from slurm.of_slurm import Slurm
 from slurm.scheduler import Scheduler
 
-SCHEDULERS: dict[str, Scheduler] = {scheduler.name: scheduler for scheduler in (Slurm(),)}
+SCHEDULERS: dict[str, Scheduler] = {scheduler.name: scheduler for scheduler in (Slurm(), PBS())}
 
 
 def of(name: str) -> Scheduler:

@@ -3,17 +3,17 @@ import os
 import re
 import subprocess
 import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import fake_pbs
 import pytest
+from captured_pbs import CapturedPBS
 from captured_slurm import CapturedSlurm
 
-from jobs import doctor
 from jobs.cli import main
-from slurm.findings import Verdict
-from slurm.schedulers import SCHEDULERS
+from slurm import pbs_capabilities, pbs_trial
+from slurm.pbs_capabilities import User
 
 Examined = tuple[int, dict[str, str], str]
 
@@ -54,14 +54,6 @@ def test_a_cluster_on_which_all_holds(
     assert after == before
 
 
-def test_a_scheduler_that_cannot_be_examined(
-    slurm: CapturedSlurm, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.delitem(SCHEDULERS, "pbs", raising=False)
-    assert main(["doctor", "--on", "pbs"]) == 2
-    assert "scheduler is 'pbs'; allowed: slurm" in capsys.readouterr().err
-
-
 def test_a_silent_controller_does_not_hide_the_folder(
     slurm: CapturedSlurm, examined: Callable
 ) -> None:
@@ -89,64 +81,6 @@ def test_a_file_system_that_cannot_link(
     status, rows, end = examined()
     assert (status, end) == (1, "does not hold: hard links")
     assert rows["hard links"].startswith("fails  hard links: fails: Operation not permitted")
-
-
-def test_a_link_that_takes_an_existing_name_is_none(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(os, "link", os.replace)
-    rows = {row.name: row for row in doctor.of_folder(tmp_path)}
-    assert rows["hard links"].verdict == Verdict.FAILS
-    assert "8 of 8 rivals" in rows["hard links"].value
-
-
-def test_a_replacement_that_a_reader_can_see_half_is_noticed(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    looked, read_bytes = threading.Event(), Path.read_bytes
-
-    def empty(source: Path, target: Path) -> Path:
-        target.write_bytes(b"")
-        looked.clear()
-        looked.wait(0.1)
-        return target
-
-    def look(path: Path) -> bytes:
-        data = read_bytes(path)
-        looked.set()
-        return data
-
-    monkeypatch.setattr(Path, "replace", empty)
-    monkeypatch.setattr(Path, "read_bytes", look)
-    rows = {row.name: row for row in doctor.of_folder(tmp_path)}
-    assert rows["rename"].verdict == Verdict.FAILS
-    assert " 0 of them torn" not in rows["rename"].value
-
-
-def test_a_folder_that_cannot_be_synced(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def refuse(descriptor: int) -> None:
-        raise OSError(errno.EINVAL, "Invalid argument")
-
-    monkeypatch.setattr(os, "fsync", refuse)
-    row = {row.name: row for row in doctor.of_folder(tmp_path)}["fsync"]
-    assert (row.verdict, row.value) == (Verdict.FAILS, "fails: Invalid argument")
-
-
-@pytest.mark.parametrize(
-    ("program", "value"),
-    [
-        ("import sys; sys.exit('OSError: No locks available')", "OSError: No locks available"),
-        ("import time; time.sleep(60)", "no answer within 0 s"),
-    ],
-)
-def test_locks_that_do_not_work_are_no_failure(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, program: str, value: str
-) -> None:
-    monkeypatch.setattr(doctor, "_LOCKS", program)
-    monkeypatch.setattr(doctor, "_LOCKS_S", 0.3)
-    row = {row.name: row for row in doctor.of_folder(tmp_path)}["locks"]
-    assert (row.verdict, row.value) == (Verdict.MIND, f"do not work: {value}")
-    assert "HDF5_USE_FILE_LOCKING" in row.meaning
 
 
 def test_a_folder_in_which_nothing_can_be_written(
@@ -215,3 +149,68 @@ def test_the_doctor_does_without_torch(slurm: CapturedSlurm, tmp_path: Path) -> 
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+# PBS
+
+
+@pytest.fixture
+def pbs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CapturedPBS:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setattr(pbs_capabilities, "current_user", lambda: User("carol"))
+    return CapturedPBS(tmp_path / "pbs", monkeypatch, limits=False)
+
+
+def test_a_pbs_on_which_all_holds(pbs: CapturedPBS, examined: Callable[..., Examined]) -> None:
+    status, rows, end = examined("--on", "pbs", "--gpus-per-node", "2", "--cpus-per-task", "4")
+    assert (status, end) == (0, "all that a run needs holds here")
+    assert rows["qstat"] == ("holds  qstat: answers -> jobs and `status` can ask how things stand")
+    assert rows["booking"].startswith(
+        "holds  booking: select=1:ncpus=8:mpiprocs=2:ngpus=2 -> PBS has no dry run"
+    )
+    assert rows["hard links"].startswith("holds")
+    assert rows["qsub on a node"].startswith("mind   qsub on a node: unknown -> not tried")
+    assert not {"scontrol", "scontrol on a node"} & rows.keys()
+
+
+def test_what_pbs_does_not_have_cannot_be_booked(
+    pbs: CapturedPBS, examined: Callable[..., Examined]
+) -> None:
+    status, rows, end = examined("--on", "pbs", "--qos", "night")
+    assert (status, end) == (1, "does not hold: booking")
+    assert "PBS has none: choose a queue" in rows["booking"]
+
+
+def test_a_silent_pbs_does_not_hide_the_folder(
+    pbs: CapturedPBS, examined: Callable[..., Examined]
+) -> None:
+    pbs.is_silent()
+    status, rows, end = examined("--on", "pbs", "--rehearse")
+    assert (status, end) == (1, "does not hold: qstat")
+    assert "cannot connect to server pbshost" in rows["qstat"]
+    assert rows["hard links"].startswith("holds")
+    assert any("no rehearsal, since it would fail too" in row for row in rows.values())
+
+
+def test_a_rehearsal_on_pbs_tries_what_runs_do_on_a_node(
+    pbs: CapturedPBS, examined: Callable[..., Examined], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("_LOOK_S", "_ASK_S"):
+        monkeypatch.setattr(pbs_trial, name, 0.05)
+    # Questions about the cluster are answered as captured, those about jobs by the stand-in.
+    answers = (pbs.folder / "qstat").read_text()
+    stand_in = fake_pbs.install(Path.cwd() / "fake", monkeypatch)
+    try:
+        qstat = stand_in.folder / "bin" / "qstat"
+        of_jobs = stand_in.folder / "of_jobs" / "qstat"
+        of_jobs.parent.mkdir()
+        qstat.rename(of_jobs)
+        qstat.write_text(answers.replace("exit 9", f'exec "{of_jobs}" "$@"'))
+        qstat.chmod(0o755)
+        status, rows, end = examined("--on", "pbs", "--rehearse")
+    finally:
+        stand_in.stop()
+    assert (status, end) == (0, "all that a run needs holds here")
+    assert rows["qsub on a node"].startswith("holds  qsub on a node: works")
+    assert rows["trial job"].startswith("holds")

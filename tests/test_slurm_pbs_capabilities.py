@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from captured_pbs import CapturedPBS
 
-from slurm import pbs_capabilities
+from slurm import commands, pbs_capabilities
 from slurm.errors import SchedulerError, Unreachable
 from slurm.pbs_capabilities import Limits, Node, PBSCluster, Queue, User
 from slurm.pbs_values import Attributes
@@ -185,6 +185,16 @@ def test_a_silent_server_is_told(pbs: CapturedPBS) -> None:
     pbs.is_silent()
     with pytest.raises(Unreachable, match="cannot connect to server pbshost"):
         pbs_capabilities.read()
+
+
+def test_a_list_of_nodes_that_never_comes_is_unknown(
+    pbs: CapturedPBS, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands, "_CALL_S", 1.0)
+    pbs.command("pbsnodes", "exec sleep 60")
+    cluster = pbs_capabilities.read()
+    assert cluster.nodes is None
+    assert cluster.default_queue == "workq"
 
 
 def test_a_machine_without_pbs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -66,6 +66,7 @@ ganymede_begin() {
     export GANYMEDE_LOG_SIZE GANYMEDE_SCRIPT GANYMEDE_INDEX GANYMEDE_LINE=${GANYMEDE_LINE:-$PBS_JOBID}
     export GANYMEDE_TOKEN SUBMITIT_EXECUTOR=pbs GANYMEDE_SCHEDULER=pbs
     export SUBMITIT_PBS_JOB_ID=$ganymede_id SUBMITIT_PBS_HOSTS=$ganymede_hosts
+    export SUBMITIT_PBS_NUM_TASKS=$((ganymede_nodes * ganymede_per_node))
     ganymede_pickle=$ganymede_folder/${ganymede_order}_$GANYMEDE_INDEX.pkl
 }
 

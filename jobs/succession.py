@@ -1,0 +1,68 @@
+"""After an attempt under PBS: record an end that nobody else could, and see that the run goes on.
+
+`python -m jobs.succession PICKLE --status N` is the last thing that a job does, and its exit status
+is the job's: 0 if its stage is finished, or goes on as another job. With any other one PBS deletes
+what waits for the job.
+"""
+
+import os
+import signal
+import sys
+
+from jobs import followers
+from jobs.closing import Given
+from jobs.stage import EXIT_REQUEUE, say
+from slurm import qsub, succession
+from slurm.errors import SchedulerError
+from slurm.scheduler import Phase
+
+_TOLD = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+
+
+def conclude(wish: str, status: int) -> int:
+    """The exit status of a job whose attempt has ended so."""
+    if wish == "finished":
+        if root := os.environ.get(followers.ROOT):
+            followers.restore(root, say)
+        return 0
+    if wish == "requeue" and goes_on():
+        return 0
+    return status or 1
+
+
+def goes_on() -> bool:
+    """See that another job goes on; whether one does."""
+    job_id, token = os.environ["PBS_JOBID"], os.environ[qsub.TOKEN]
+    try:
+        if qsub.is_being_rerun(job_id):
+            say("PBS itself queues this job again")
+            return False  # and lets nothing go that waits for it
+        heirs = [
+            state.job_id
+            for state in qsub.jobs().values()
+            if state.token == token and state.job_id != job_id and state.phase == Phase.WAITING
+        ]
+        if heirs:
+            say(f"job {min(heirs, key=qsub.number)} waits already, and goes on")
+            return True
+        succession.hand_over(say)
+        return True
+    except SchedulerError as error:
+        say(
+            f"no job goes on by itself ({error}): give the same command again, or ganymede resume; "
+            "where jobs may not submit jobs, with --chain"
+        )
+        return False
+
+
+def main() -> int:
+    for number in _TOLD:  # the time for this is short, and these have been understood
+        signal.signal(number, signal.SIG_IGN)
+    given = Given.parse(__doc__)
+    # A job that wants to go on has recorded its end itself.
+    wish = "requeue" if given.status == EXIT_REQUEUE else given.close()
+    return conclude(wish, given.status)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
