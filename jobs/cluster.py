@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from jobs import groups, records, status, submissions
+from jobs import followers, groups, records, status, submissions
 from jobs.closing import RETRIES
 from jobs.elsewhere import Elsewhere
 from jobs.groups import Group
@@ -20,7 +20,7 @@ from jobs.stage import TAKE_OVER
 from jobs.train import GPUS_BOOKED
 from slurm import schedulers
 from slurm.errors import SchedulerError, SubmitLimit, Unreachable
-from slurm.orders import Order
+from slurm.orders import TOKEN, Order
 from slurm.resources import Profile, Resources
 from slurm.scheduler import JobState, Scheduler
 
@@ -238,7 +238,9 @@ class ClusterLauncher:
         if wanted.cpus_per_task is None:
             threads = max(stage.run.threads for stage in group.stages)
             wanted = replace(wanted, cpus_per_task=threads)
-        environment = {"GANYMEDE_TOKEN": token, RETRIES: str(options.profile.retries)}
+        environment = {TOKEN: token, RETRIES: str(options.profile.retries)}
+        if self._scheduler.renumbers:
+            environment[followers.ROOT] = str(self.run.path.resolve())
         if wanted.gpus_per_node:
             environment[GPUS_BOOKED] = str(wanted.gpus_per_node)
         if options.take_over:

@@ -14,6 +14,7 @@ from jobs.closing import Given
 from jobs.stage import EXIT_REQUEUE, say
 from slurm import qsub, succession
 from slurm.errors import SchedulerError
+from slurm.orders import TOKEN
 from slurm.scheduler import Phase
 
 _TOLD = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
@@ -32,7 +33,7 @@ def conclude(wish: str, status: int) -> int:
 
 def goes_on() -> bool:
     """See that another job goes on; whether one does."""
-    job_id, token = os.environ["PBS_JOBID"], os.environ[qsub.TOKEN]
+    job_id, token = os.environ["PBS_JOBID"], os.environ[TOKEN]
     try:
         if qsub.is_being_rerun(job_id):
             say("PBS itself queues this job again")

@@ -4,6 +4,10 @@ from dataclasses import dataclass, field
 
 from slurm.resources import Profile, Resources
 
+TOKEN = (
+    "GANYMEDE_TOKEN"  # environment: the token of a job's submission, and of what goes on from it
+)
+
 
 @dataclass(frozen=True)
 class Order:

@@ -12,7 +12,7 @@ from pathlib import Path
 from slurm.commands import clean_environment
 from slurm.errors import SchedulerError
 from slurm.executors import part
-from slurm.orders import Order
+from slurm.orders import TOKEN, Order
 from slurm.resources import Resources, is_plain
 
 _NAME = re.compile(r"[^A-Za-z0-9._-]")
@@ -141,12 +141,18 @@ def script(order: Order, folder: Path, wrapping: Wrapping, submitit_folder: Path
     launch += ["--gpus", f"{wanted.gpus_per_node or 0}"]
     launch += ["--all-gpus"] if wanted.exclusive else []
     launch += ["--stderr-apart"] if wrapping.stderr_apart else []
+    exported = {**wrapping.environment, **order.variables}
+    exported.pop(TOKEN, None)  # PBS brings it along: this script may be submitted once more
     limit = "" if wanted.minutes is None else max(round(60 * wanted.minutes), 1)
     warn = "" if wrapping.warn_s is None else wrapping.warn_s
     lines = [
         *opening(),
         *(f"export {name}={shlex.quote(value)}" for name, value in wrapping.environment.items()),
-        *(f"export {name}={shlex.quote(v)}" for name, v in order.variables.items()),
+        *(
+            f"export {name}={shlex.quote(v)}"
+            for name, v in order.variables.items()
+            if name != TOKEN
+        ),
         f"cd {shlex.quote(str(Path.cwd()))} || exit 2",
         f"ganymede_python=({python})",
         f"ganymede_launch=({shlex.join(launch)})",

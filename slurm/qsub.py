@@ -17,10 +17,10 @@ from typing import Any
 from slurm import commands
 from slurm.errors import SchedulerError, Unreachable
 from slurm.once import Submission
+from slurm.orders import TOKEN
 from slurm.scheduler import JobState, Phase
 
 TITLE = "PBS"
-TOKEN = "GANYMEDE_TOKEN"  # variable: the token of a job's submission, and of what goes on from it
 _CALL = "GANYMEDE_CALL"  # another one, which tells the calls of qsub apart
 ORPHANED = "what it waited for never ran, and PBS holds it for ever"
 Details = dict[str, Any]  # a job's attributes, as qstat prints them

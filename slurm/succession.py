@@ -7,6 +7,7 @@ from pathlib import Path
 
 from slurm import qsub
 from slurm.errors import SchedulerError
+from slurm.orders import TOKEN
 from slurm.qsub import Request
 
 _SCRIPT = "GANYMEDE_SCRIPT"  # environment of a job: its wrapper
@@ -67,7 +68,7 @@ def hand_over(say: Callable[[str], None] = print) -> str:
     is_task = job_id != qsub.array_of(job_id)
     successor = resubmit(
         script,
-        os.environ[qsub.TOKEN],  # the same: so its submitter finds it
+        os.environ[TOKEN],  # the same: so its submitter finds it
         # PBS takes no single task for a dependency, and none is needed: this job is about to end.
         dependency="" if is_task else f"afterany:{job_id}",
         variables={name: os.environ[name] for name in _CARRIED if name in os.environ},
