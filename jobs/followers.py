@@ -51,7 +51,9 @@ def _restore(
             coming[id(stage)] = live.job_id
             continue
         needs = [n for n in stage.after if not records.completion(n.run, n.name)]
-        if not record or not _never_began(stage, record) or any(id(n) not in coming for n in needs):
+        if any(id(need) not in coming for need in needs):
+            continue
+        if not record or not _was_dropped(stage, record, states):
             continue
         if live:
             qsub.cancel([live.job_id])
@@ -62,12 +64,15 @@ def _restore(
     return again
 
 
-def _never_began(stage: Stage, record: dict[str, Any]) -> bool:
-    """Whether PBS took a stage's job away before it began."""
+def _was_dropped(stage: Stage, record: dict[str, Any], states: dict[str, JobState]) -> bool:
+    """Whether PBS took a stage's job away before it began; not if a person did."""
     if "job_id" not in record or stage.run.cancel_file.exists():
         return False
     attempt = records.latest(stage.run, stage.name)
-    return attempt is None or attempt["started"] < record["intended"]
+    if attempt is not None and attempt["started"] >= record["intended"]:
+        return False
+    left = states.get(str(record["job_id"]))
+    return left is None or left.reason == qsub.ORPHANED or left.state == qsub.DROPPED
 
 
 def _submit_again(stage: Stage, record: dict[str, Any], needs: list[str]) -> str:

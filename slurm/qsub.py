@@ -22,6 +22,7 @@ from slurm.scheduler import JobState, Phase
 
 TITLE = "PBS"
 _CALL = "GANYMEDE_CALL"  # another one, which tells the calls of qsub apart
+DROPPED = "deleted before it ran, since what it waited for failed"
 ORPHANED = "what it waited for never ran, and PBS holds it for ever"
 Details = dict[str, Any]  # a job's attributes, as qstat prints them
 
@@ -172,8 +173,7 @@ def succeeded(found: Details) -> bool:
 def how_it_ended(found: Details) -> str:
     """In words, of a job that is over."""
     if not found.get("run_count"):
-        never = "deleted before it ran"
-        return f"{never}, since what it waited for failed" if waits_for(found) else never
+        return DROPPED if found.get("substate") == _SUCCEEDED else "deleted before it ran"
     status = found.get("Exit_status")
     if status == WALLTIME:
         return "ended by PBS at its time limit"
