@@ -90,7 +90,9 @@ def _launch(run: Run, launch: Launch, profile: "Profile", take_over: bool = Fals
     if launch.on != "local":
         from jobs import cluster
 
-        given = cluster.Options(profile, launch.resources, launch.max_running, take_over, launch.on)
+        given = cluster.Options(
+            profile, launch.resources, launch.max_running, take_over, launch.on, launch.chain
+        )
         return cluster.ClusterLauncher(run, launch.runs, given).submit()
     from jobs.local import LocalLauncher, Options
 

@@ -148,7 +148,7 @@ class Given:
         """One word: finished, requeue or failed."""
         try:
             return close(self.job, self.status, self.error, _place(self.step))
-        except RunError as error:
+        except (RunError, SchedulerError) as error:
             print(f"the end of {self.job.stage} could not be recorded: {error}", file=sys.stderr)
             return "failed"
 

@@ -17,7 +17,7 @@ from jobs.groups import Group
 from jobs.pipeline import Stage, stages, withdraw_damaged
 from jobs.run import Run, RunError
 from jobs.stage import TAKE_OVER
-from jobs.train import GPUS_BOOKED
+from jobs.train import GPUS_BOOKED, Train
 from slurm import schedulers
 from slurm.errors import SchedulerError, SubmitLimit, Unreachable
 from slurm.orders import TOKEN, Order
@@ -38,6 +38,7 @@ class Options:
     max_running: int | None = None  # tasks of a sweep at the same time
     take_over: bool = False
     scheduler: str = "slurm"
+    chain: int = 0  # jobs that go on with a training, submitted beforehand
 
 
 @dataclass
@@ -51,6 +52,7 @@ class ClusterLauncher:
     _seen: dict[int, dict[str, Any] | None] = field(default_factory=dict)  # newest submissions
     _states: dict[str, JobState] = field(default_factory=dict)
     _jobs: dict[int, str] = field(default_factory=dict)  # job of each stage, by the stage's id()
+    _lane: list[str] = field(default_factory=list)  # jobs of a sweep that wait for no stage
 
     @property
     def _scheduler(self) -> Scheduler:
@@ -152,7 +154,10 @@ class ClusterLauncher:
         if record and "job_id" not in record and "refused" not in record:
             self._find_lost(stage, record)
         if state := submissions.live(record, self._states):
-            return state.job_id
+            if not state.is_stuck:
+                return submissions.last(record, self._states)
+            self.say(f"{stage.name}: job {state.job_id} is held for ever; submitted anew")
+            self._scheduler.cancel([state.job_id])
         attempt = self._attempt(stage)
         state = submissions.live(attempt, self._states)
         if attempt and state and (state.is_waiting or ("cause" not in attempt and state.is_live)):
@@ -191,6 +196,7 @@ class ClusterLauncher:
 
     def _submit(self, group: Group, last: bool) -> None:
         first, token = group.stages[0], submissions.new_token()
+        group = self._in_lane(group)
         order = self._order(group, token, last)
         facts = {
             "scheduler": self.options.scheduler,
@@ -213,10 +219,35 @@ class ClusterLauncher:
             raise
         for stage, intent in zip(group.stages, intents, strict=True):
             self._jobs[id(stage)] = submissions.accepted(stage.run, intent, number)
+        self._go_on(group, folder, token)
         waits = f", after {', '.join(sorted(self._needs(first)))}" if self._needs(first) else ""
         count = f" ({len(group.stages)} tasks)" if group.indices else ""
         name = status.display_name(self.run if group.indices else first.run, self.runs)
         self.say(f"{name} {first.name}: job {number}{count}{'' if group.indices else waits}")
+
+    def _in_lane(self, group: Group) -> Group:
+        """Of a sweep whose runs are jobs of their own, no more than `max_running` at a time: each
+        waits for the one so many places before it, however that ends.
+        """
+        at_once, single = self.options.max_running, self.run.is_sweep and not group.indices
+        if not single or not at_once or group.dependency or len(self._lane) < at_once:
+            return group
+        return replace(group, dependency=self._scheduler.after_any([self._lane[-at_once]]))
+
+    def _go_on(self, group: Group, folder: Path, token: str) -> None:
+        """Submit the chain of a training, whose last job is the one that others wait for."""
+        stage = group.stages[0]
+        if self.options.chain and stage.name == Train.stage:
+            job_id, count = self._jobs[id(stage)], self.options.chain
+            try:
+                chain = self._scheduler.go_on_with(folder, token, job_id, count, self.say)
+            except SchedulerError as error:
+                self.say(f"no chain of {count} jobs after {job_id}: {error}")
+            else:
+                self._jobs[id(stage)] = chain[-1]
+                self.say(f"{stage.name}: {', '.join(chain)} go on in turn")
+        if not group.indices and not stage.after:
+            self._lane.append(self._jobs[id(stage)])
 
     def _intend(self, group: Group, token: str, facts: dict[str, Any]) -> list[dict[str, Any]]:
         intents: list[dict[str, Any]] = []

@@ -36,9 +36,21 @@ def settle(run: Run, stage: str, place: Place) -> None:
     record = records.latest(run, stage)
     if record is None or "cause" in record or is_alive(record, place):
         return
-    cause = Cause.NODE_LOST if _lost_its_node(record) else Cause.KILLED
+    cause = Cause.NODE_LOST if _lost_its_node(record) else _told_cause(record) or Cause.KILLED
     values = {"cause": str(cause), "error": "it left no record of its end", "noticed": time.time()}
     files.write_json(run.attempt_file(stage, record["number"]), record | values)
+
+
+def _told_cause(record: dict[str, Any]) -> Cause | None:
+    """What the attempt's scheduler still knows of its end."""
+    name = records.scheduler_of(record)
+    if name is None:
+        return None
+    try:
+        told = schedulers.of(name).how_ended(str(record["job_id"]))
+    except SchedulerError:
+        return None
+    return Cause(told) if told else None
 
 
 def _lost_its_node(record: dict[str, Any]) -> bool:

@@ -14,6 +14,7 @@ from slurm.resources import Profile, Resources, load_profile
 RunName = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 Flat = tyro.conf.arg(name="")
 HDF5_SUFFIXES = (".h5", ".hdf5")
+_LONGEST_CHAIN = 100
 _MOST_IMAGES = 100_000
 _MOST_IN_LINE = 100  # strips, and images in a strip
 
@@ -44,13 +45,20 @@ class Launch(Place):
     max_running: int | None = None
     """how many jobs of a sweep (of each of its arrays) run at the same time; 1 in the foreground"""
 
+    chain: int = 0
+    """jobs to go on with a training, submitted beforehand: for PBS where jobs may not submit any"""
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.max_running is not None and self.max_running < 1:
             raise ConfigError(f"max_running is {self.max_running}; allowed: 1 or more")
+        if not 0 <= self.chain <= _LONGEST_CHAIN:
+            raise ConfigError(f"chain is {self.chain}; allowed: 0 to {_LONGEST_CHAIN}")
 
     def check(self) -> Profile:
         """The profile. Raises RunError for a place that does not go with the other options."""
+        if self.chain and self.on != "pbs":
+            raise RunError(f"--chain is for PBS; --on {self.on} goes on without")
         if self.on == "local":
             given = [
                 item.name.replace("_", "-")

@@ -127,6 +127,7 @@ class StageJob(ABC):
         take_over = bool(os.environ.get(TAKE_OVER))
         try:
             liveness.settle(run, self.stage, place)
+            _refuse_after_failure(run, self.stage, place)
             _refuse_idling(run, self.stage, self.saved_step(run))
             return Attempt.begin(
                 run,
@@ -182,6 +183,17 @@ class StageJob(ABC):
                 raise
             meeting.part()
         return Cause.FINISHED
+
+
+def _refuse_after_failure(run: Run, stage: str, place: Place) -> None:
+    """Raise RunError if the job before this one has ended for good: of a chain that was submitted
+    beforehand, the rest comes all the same.
+    """
+    last = records.latest(run, stage)
+    if last is None or last.get("job_id") == place.job_id or records.line_of(last) != place.line:
+        return
+    if last.get("next") == "failed" or last.get("cause") == Cause.CANCELLED:
+        raise RunError(f"job {last['job_id']} before it ended for good: {last['cause']}")
 
 
 def _refuse_idling(run: Run, stage: str, saved_step: int) -> None:

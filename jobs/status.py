@@ -223,6 +223,9 @@ def _job(stage: Stage, known: _Known, queued: Queue) -> tuple[JobState | None, b
     live = submissions.live(record, answers.get(went_to) or {})
     if live is None and ran_under and known.may_come_back:
         live = submissions.live(attempt, answers.get(ran_under) or {})
+    if live and live.is_stuck:
+        _clear(stage, record, live, went_to)
+        return None, answered
     states = answers.get(went_to)
     if live or states is None or not record or not record.get("job_id"):
         return live, answered
@@ -233,6 +236,14 @@ def _job(stage: Stage, known: _Known, queued: Queue) -> tuple[JobState | None, b
         with contextlib.suppress(OSError):  # somebody else's run may be looked at
             submissions.left_queue(stage.run, record, left.state if left else "gone")
     return None, answered
+
+
+def _clear(stage: Stage, record: dict[str, Any] | None, stuck: JobState, scheduler: str) -> None:
+    """Remove a job that its scheduler would hold for ever."""
+    with contextlib.suppress(SchedulerError, OSError):
+        schedulers.of(scheduler).cancel([stuck.job_id])
+        if record:
+            submissions.left_queue(stage.run, record, f"removed: {stuck.reason}")
 
 
 def _just_submitted(record: dict[str, Any]) -> JobState:

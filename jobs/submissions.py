@@ -140,8 +140,18 @@ def live(record: dict[str, Any] | None, states: dict[str, JobState]) -> JobState
     return min(later(record, states), key=lambda state: state.is_waiting, default=None)
 
 
+def last(record: dict[str, Any] | None, states: dict[str, JobState]) -> str | None:
+    """The live job of a submission that is the last to go on: others are to wait for it."""
+    if found := later(record, states):
+        return found[-1].job_id
+    state = live(record, states)
+    return state.job_id if state else None
+
+
 def later(record: dict[str, Any] | None, states: dict[str, JobState]) -> list[JobState]:
-    """The live jobs that go on from the job of a record, where that is under new ids."""
+    """The live jobs that go on from the job of a record, where that is under new ids; in the order
+    of their submission.
+    """
     if not record or "refused" in record or not record.get("token") or not states:
         return []
     scheduler, first = schedulers.of(scheduler_of(record)), job_of(record, states)

@@ -1,38 +1,103 @@
-"""For `slurm/scripts/run.sbatch`: a run whose stages come one after the other in one job.
+"""For `slurm/scripts/run.sbatch` and `run.pbs`: a run whose stages come one after the other in one
+job.
 
-`python -m jobs.work NAME [overrides]` creates the run's folder, or finds it, writes a pickle for
-each stage that is not finished, and prints the folder of these pickles. The script has exported the
-job's place (see `jobs.ranks.here`), and its cores as GANYMEDE_CORES.
+`python -m jobs.work NAME [overrides]` creates the run's folder, or finds it, writes what the script
+needs for each stage that is not finished, and prints the folder of that.
 """
 
 import os
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from submitit.core.utils import DelayedSubmission
 
 from jobs import cli, ranks, records
-from jobs.pipeline import stages
+from jobs.closing import RETRIES
+from jobs.pipeline import Stage, stages
+from jobs.train import GPUS_BOOKED, Train
+from slurm import of_pbs, schedulers, succession
+from slurm.orders import Order
+from slurm.pbs_booking import Booking
+from slurm.resources import DEFAULT_RETRIES
+
+_SETTINGS = ("GANYMEDE_HOME", "GANYMEDE_PYTHON", RETRIES)  # of run.pbs
 
 
-def lay_out(arguments: list[str]) -> Path:
-    """The folder that holds JOB.00-train.pkl and its followers, in their order."""
-    place, cores = ranks.here(), os.environ.get("GANYMEDE_CORES", "1")
-    run, _ = cli.prepare([*arguments, "--on", str(place.scheduler), "--cpus-per-task", cores])
-    graph, folder = stages(run), run.logs.resolve()
-    folder.mkdir(parents=True, exist_ok=True)
-    for marked in {stage.run.path: stage.run for stage in graph}.values():
-        if not place.goes_on:  # asked for anew, by a person
+@dataclass(frozen=True)
+class Work:
+    """What is left to do of a run, in one job."""
+
+    graph: list[Stage]
+    folder: Path
+    job_id: str
+
+    @classmethod
+    def of(cls, arguments: list[str], scheduler: str, cores: int, job_id: str) -> "Work":
+        """Creates the run's folder, or finds it. Raises what `ganymede run` refuses."""
+        run, _ = cli.prepare([*arguments, "--on", scheduler, "--cpus-per-task", str(cores)])
+        folder = run.logs.resolve()
+        folder.mkdir(parents=True, exist_ok=True)
+        return cls(stages(run), folder, job_id)
+
+    def uncancel(self) -> None:
+        """It is asked for anew, by a person."""
+        for marked in {stage.run.path: stage.run for stage in self.graph}.values():
             marked.cancel_file.unlink(missing_ok=True)
-    for number, stage in enumerate(graph):
-        path = folder / f"{place.job_id}.{number:04d}-{stage.name}.pkl"
-        path.unlink(missing_ok=True)
-        if not records.completion(stage.run, stage.name):
-            DelayedSubmission(stage.job).dump(path)
-    return folder
+
+    def unfinished(self) -> Iterator[tuple[str, Stage]]:
+        """The stages to do, each with a name that puts them in their order."""
+        for number, stage in enumerate(self.graph):
+            if not records.completion(stage.run, stage.name):
+                yield f"{self.job_id}.{number:04d}-{stage.name}", stage
+
+
+def lay_out_for_slurm(arguments: list[str]) -> Path:
+    """The folder that holds JOB.00-train.pkl and its followers. The script has exported the job's
+    place (see `jobs.ranks.here`), and its cores as GANYMEDE_CORES.
+    """
+    place, cores = ranks.here(), int(os.environ.get("GANYMEDE_CORES", "1"))
+    work = Work.of(arguments, str(place.scheduler), cores, str(place.job_id))
+    if not place.goes_on:
+        work.uncancel()
+    for path in work.folder.glob(f"{work.job_id}.*-*.pkl"):
+        path.unlink()
+    for name, stage in work.unfinished():
+        DelayedSubmission(stage.job).dump(work.folder / f"{name}.pkl")
+    return work.folder
+
+
+def lay_out_for_pbs(arguments: list[str]) -> Path:
+    """The folder that holds JOB.00-train.sh and its followers: wrappers as the launcher submits
+    them, for what the job has booked; a successor starts the script with the same arguments.
+    """
+    booking, job_id = Booking.mine(), os.environ["PBS_JOBID"]
+    wanted, home = booking.resources, Path(os.environ["GANYMEDE_HOME"])
+    work = Work.of(arguments, "pbs", wanted.cpus_per_task or 1, job_id)
+    is_first = "GANYMEDE_LINE" not in os.environ and not list(work.folder.glob(f"{job_id}.*"))
+    if is_first:
+        work.uncancel()
+    for path in work.folder.glob(f"{job_id}.*-*.sh"):
+        path.unlink()
+    environment = {RETRIES: os.environ.get(RETRIES, str(DEFAULT_RETRIES))}
+    if wanted.gpus_per_node:
+        environment[GPUS_BOOKED] = str(wanted.gpus_per_node)
+    settings = [f"{name}={os.environ[name]}" for name in _SETTINGS if name in os.environ]
+    started = ("/bin/bash", str(home / "slurm/scripts/run.pbs"), *arguments)
+    executable = ("/usr/bin/env", *settings, *started)
+    for name, stage in work.unfinished():
+        booked = wanted if stage.name == Train.stage else replace(wanted, nodes=1, tasks_per_node=1)
+        order = Order("ganymede", name, booked, environment=environment)
+        of_pbs.write(order, work.folder, [stage.job])
+        options = booking.options(work.folder)
+        succession.write_options(work.folder / f"{name}.sh", options, executable)
+    return work.folder
 
 
 def main() -> int:
+    scheduler = schedulers.inside()
+    lay_out = lay_out_for_pbs if scheduler and scheduler.name == "pbs" else lay_out_for_slurm
     print(lay_out(sys.argv[1:]))
     return 0
 

@@ -6,10 +6,10 @@ from typing import TypeVar
 Item = TypeVar("Item")
 
 
-def after(job_ids: Iterable[str]) -> str:
-    """For sbatch --dependency: start once all of these jobs have succeeded."""
+def after(job_ids: Iterable[str], kind: str = "afterok") -> str:
+    """A dependency on several jobs, for sbatch and qsub; afterok: once all have succeeded."""
     found = sorted(set(job_ids))
-    return f"afterok:{':'.join(found)}" if found else ""
+    return f"{kind}:{':'.join(found)}" if found else ""
 
 
 def after_corresponding(arrays: Iterable[str]) -> str:

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from submitit.core import plugins
 from submitit.core.utils import DelayedSubmission
 
-from slurm import commands, pbs_script, qsub, succession
+from slurm import chain, commands, pbs_script, qsub, succession
 from slurm.errors import SchedulerError
 from slurm.orders import Order
 from slurm.pbs_script import Wrapping
@@ -20,6 +21,19 @@ from slurm.qsub import Request
 from slurm.scheduler import JobState, Scheduler
 
 _CLOSING = ("-m", "jobs.succession")  # what a wrapper runs after each attempt
+
+
+def write(order: Order, folder: Path, functions: Sequence[Callable[[], Any]]) -> None:
+    """The wrapper of a run's job, and its pickles. PBS takes no environment along: a job gets that
+    of its order, and PYTHONPATH.
+    """
+    path = {k: v for k, v in os.environ.items() if k == "PYTHONPATH"}
+    text = pbs_script.script(order, folder, Wrapping(_CLOSING, environment=path), folder)
+    pbs_script.options(order, folder)  # refused before anything is written
+    folder.mkdir(parents=True, exist_ok=True)
+    for index, function in enumerate(functions):
+        DelayedSubmission(function).dump(folder / f"{order.token}_{index}.pkl")
+    (folder / f"{order.token}.sh").write_text(text, "utf-8")
 
 
 class PBS(Scheduler):
@@ -51,16 +65,14 @@ class PBS(Scheduler):
         functions: Sequence[Callable[[], Any]],
         say: Callable[[str], None] = print,
     ) -> str:
-        """As PBS takes no environment along, a job gets that of its order, and PYTHONPATH."""
-        options = pbs_script.options(order, self.check_folder(folder))
-        path = {k: v for k, v in os.environ.items() if k == "PYTHONPATH"}
-        wrapping = Wrapping(closing=_CLOSING, environment=path)
-        text = pbs_script.script(order, folder, wrapping, folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        for index, function in enumerate(functions):
-            DelayedSubmission(function).dump(folder / f"{order.token}_{index}.pkl")
+        if self.name not in plugins.get_job_environments():
+            raise SchedulerError(
+                "submitit does not know PBS: this version of ganymede is not the one that was "
+                "installed; install it again (pip install)"
+            )
+        write(order, self.check_folder(folder), functions)
         wrapper = folder / f"{order.token}.sh"
-        wrapper.write_text(text, "utf-8")
+        options = pbs_script.options(order, folder)
         succession.write_options(wrapper, options)
         executable = ("/bin/bash", str(wrapper))
         return qsub.submit(Request(options, executable, order.token, order.dependency), say)
@@ -75,12 +87,10 @@ class PBS(Scheduler):
         )
 
     def after(self, job_ids: Iterable[str]) -> str:
-        found = sorted(set(job_ids))
-        return f"afterok:{':'.join(found)}" if found else ""
+        return chain.after(job_ids)
 
     def after_any(self, job_ids: Iterable[str]) -> str:
-        found = sorted(set(job_ids))
-        return f"afterany:{':'.join(found)}" if found else ""
+        return chain.after(job_ids, "afterany")
 
     def after_corresponding(self, arrays: Iterable[str]) -> str:
         raise SchedulerError("PBS has no dependency of an array's tasks on those of another one")
@@ -98,6 +108,18 @@ class PBS(Scheduler):
     def why_stopped(self, job_id: str, restarts: int, signalled: bool = True) -> str | None:
         end = os.environ.get(END) if signalled else None
         return qsub.why_stopped(job_id, float(end) if end else None)
+
+    def how_ended(self, job_id: str) -> str | None:
+        return qsub.why_ended(qsub.details([job_id]).get(job_id, {}))
+
+    def go_on_with(
+        self, folder: Path, token: str, job_id: str, count: int, say: Callable[[str], None] = print
+    ) -> list[str]:
+        script, found = folder / f"{token}.sh", [job_id]
+        for _ in range(count):
+            after, line = self.after_any(found[-1:]), {"GANYMEDE_LINE": job_id}
+            found.append(succession.resubmit(script, token, after, line, say))
+        return found[1:]
 
     def lost_node(self, nodes: str, started: float) -> bool:
         done = commands.ask("pbsnodes", "-l", title=self.title)

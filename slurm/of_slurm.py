@@ -51,6 +51,9 @@ class Slurm(Scheduler):
     def after(self, job_ids: Iterable[str]) -> str:
         return chain.after(job_ids)
 
+    def after_any(self, job_ids: Iterable[str]) -> str:
+        return chain.after(job_ids, "afterany")
+
     def after_corresponding(self, arrays: Iterable[str]) -> str:
         return chain.after_corresponding(arrays)
 

@@ -105,8 +105,10 @@ def _own(patience_s: float, say: Callable[[str], None]) -> dict[str, Details]:
 
 
 def states(known: Mapping[str, Details]) -> dict[str, JobState]:
-    """What to make of jobs; a held one is judged by those of `known` that it waits for."""
-    return {job_id: _state(job_id, found, known) for job_id, found in known.items()}
+    """What to make of jobs, in the order of their submission; a held one is judged by those of
+    `known` that it waits for.
+    """
+    return {job_id: _state(job_id, known[job_id], known) for job_id in sorted(known, key=number)}
 
 
 def _state(job_id: str, found: Details, known: Mapping[str, Details]) -> JobState:
@@ -118,10 +120,10 @@ def _state(job_id: str, found: Details, known: Mapping[str, Details]) -> JobStat
     if phase == Phase.OVER:
         letter = how_it_ended(found)
     reason = _why_held(found, known) if letter == "H" else comment
+    is_stuck = is_orphan(found, known)
     token = found.get("Variable_List", {}).get(TOKEN)
-    return JobState(
-        job_id, letter, reason or "no reason told", str(token) if token else None, phase
-    )
+    told = str(token) if token else None
+    return JobState(job_id, letter, reason or "no reason told", told, phase, is_stuck)
 
 
 def _is_rerun(found: Details) -> bool:
@@ -300,6 +302,16 @@ def why_stopped(job_id: str, end: float | None) -> str | None:
     if "and terminated by" in comment:
         return "cancelled"
     return "time limit" if end is not None and time.time() > end - _BEFORE_END_S else None
+
+
+def why_ended(found: Details) -> str | None:
+    """As `why_stopped`, of a job that is over; None: not known."""
+    comment = str(found.get("comment", ""))
+    if found.get("Exit_status") == WALLTIME:
+        return "time limit"
+    if "and terminated by Scheduler@" in comment:
+        return "preempted"
+    return "cancelled" if "and terminated by" in comment else None
 
 
 def is_being_rerun(job_id: str) -> bool:

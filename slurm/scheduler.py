@@ -7,6 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, ClassVar
 
+from slurm.errors import SchedulerError
 from slurm.orders import Order
 
 
@@ -28,6 +29,8 @@ class JobState:
     reason: str  # why it waits, or ended, likewise
     token: str | None  # of the submission that made it
     phase: Phase
+    # Held for a job that never ran: it neither starts nor ends by itself, and can only be removed.
+    is_stuck: bool = False
 
     @property
     def is_live(self) -> bool:
@@ -104,6 +107,10 @@ class Scheduler(ABC):
         """The dependency of a job that starts once all of these have succeeded; '' for none."""
 
     @abstractmethod
+    def after_any(self, job_ids: Iterable[str]) -> str:
+        """The dependency of a job that starts once all of these have ended, well or not."""
+
+    @abstractmethod
     def after_corresponding(self, arrays: Iterable[str]) -> str:
         """The dependency of an array each of whose tasks waits for the task of the same index."""
 
@@ -127,6 +134,20 @@ class Scheduler(ABC):
         `restarts` is how often this attempt of the job had been started again. Without a signal,
         that the limit is near explains nothing.
         """
+
+    def how_ended(self, job_id: str) -> str | None:
+        """Why a job has ended that left no record of it, as `why_stopped`; None: not known."""
+        return None
+
+    def go_on_with(
+        self, folder: Path, token: str, job_id: str, count: int, say: Callable[[str], None] = print
+    ) -> list[str]:
+        """Submit `count` jobs that go on one after the other with the work of a job that was
+        submitted in `folder` under `token`; returns their ids.
+
+        Raises SchedulerError where a job goes on under its own id.
+        """
+        raise SchedulerError(f"{self.title} queues a job again under its number: it needs no chain")
 
     @abstractmethod
     def lost_node(self, nodes: str, started: float) -> bool:
