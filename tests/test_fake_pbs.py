@@ -39,3 +39,23 @@ def test_a_deleted_job_may_end_by_itself(pbs: fake_pbs.FakePBS) -> None:
     run(pbs, "qdel", job)
     ended = pbs.wait(job)
     assert (ended["Exit_status"], ended["substate"]) == (7, 91)
+
+
+@pytest.mark.parametrize("kind", ["afterany", "afterok"])
+def test_deleting_a_job_that_waits_for_another_deletes_what_waits_for_it(
+    pbs: fake_pbs.FakePBS, kind: str
+) -> None:
+    """While those that wait for one that only waits for a node are held for ever."""
+    pbs.change(nodes={})
+    first = run(pbs, "qsub", "--", "/bin/true")
+    second = run(pbs, "qsub", "-W", f"depend=afterany:{first}", "--", "/bin/true")
+    third = run(pbs, "qsub", "-W", f"depend={kind}:{second}", "--", "/bin/true")
+    fourth = run(pbs, "qsub", "-W", f"depend={kind}:{first}", "--", "/bin/true")
+    run(pbs, "qdel", second)
+    run(pbs, "qdel", first)
+    found = pbs.jobs()
+    assert [(found[job]["job_state"], found[job]["substate"]) for job in (third, fourth)] == [
+        ("F", 92), ("H", 22)
+    ]  # fmt: skip
+    run(pbs, "qalter", "-W", f"depend={kind}:{first}", fourth)  # as if the first had gone well
+    assert pbs.job(fourth)["job_state"] == "Q"
