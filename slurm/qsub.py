@@ -31,6 +31,7 @@ _LOOK_AGAIN_S = 5.0
 _BEING_RERUN = 60  # substate of a job that is taken off its node to be queued again
 _SUCCEEDED = 92  # substate of one that ended with status 0, and of one whose dependency failed
 WALLTIME = -29  # Exit_status of a job that PBS ended at its time limit
+_RERUN = -11  # that of one that was taken off its node to be queued again
 _BEFORE_END_S = 60.0  # a signal so near to it means the time limit
 _UNKNOWN_JOB = 153  # exit status of qstat and qdel
 _NO_HISTORY = "not configured to maintain job history"
@@ -90,8 +91,14 @@ def details(
 
 
 def jobs(patience_s: float = 0.0, say: Callable[[str], None] = print) -> dict[str, JobState]:
-    """All jobs of this user that PBS still knows, tasks of arrays one by one: two calls."""
-    return states(_own(patience_s, say))
+    """All jobs of this user that PBS still knows, tasks of arrays one by one: two calls, a third
+    one if a job waits for one that is somebody else's or that has come in between.
+    """
+    known = own = _own(patience_s, say)
+    needs = {need for found in own.values() for need in waits_for(found)}
+    if strange := sorted(needs - own.keys()):
+        known = details([*map(array_of, own), *strange], patience_s, say)
+    return {job_id: state for job_id, state in states(known).items() if job_id in own}
 
 
 def _own(patience_s: float, say: Callable[[str], None]) -> dict[str, Details]:
@@ -141,13 +148,23 @@ def _why_held(found: Details, known: Mapping[str, Details]) -> str:
 
 
 def is_orphan(found: Details, known: Mapping[str, Details]) -> bool:
-    """Whether a held job waits for one that was deleted before it ran, or is not known any more:
-    PBS lets such a job neither go nor end. `known` has all jobs that it may wait for.
+    """Whether a held job waits, through others or not, for one that was deleted while it waited
+    itself, or is not known any more: PBS lets such a job neither go nor end. `known` has all jobs
+    that it may wait for. Of a job that ended in any other way, nothing waits any more.
     """
     if found.get("job_state") != "H":
         return False
-    needs = [known.get(job_id) for job_id in waits_for(found)]
-    return any(n is None or (n["job_state"] == "F" and not n.get("run_count")) for n in needs)
+    seen: set[str] = set()
+    needs = waits_for(found)
+    while needs:
+        job_id = needs.pop()
+        need = known.get(job_id)
+        if need is None or need["job_state"] == "F":
+            return True
+        if need["job_state"] == "H" and job_id not in seen:
+            needs += waits_for(need)
+        seen.add(job_id)
+    return False
 
 
 def waits_for(found: Details) -> list[str]:
@@ -177,6 +194,8 @@ def how_it_ended(found: Details) -> str:
     if not found.get("run_count"):
         return DROPPED if found.get("substate") == _SUCCEEDED else "deleted before it ran"
     status = found.get("Exit_status")
+    if status == _RERUN:
+        return "deleted while it waited to run again"
     if status == WALLTIME:
         return "ended by PBS at its time limit"
     if "and terminated by" in str(found.get("comment", "")):
