@@ -84,16 +84,20 @@ class FakePBS:
         return [call["arguments"] for call in calls if call["command"] == command]
 
     def wait(
-        self, job_id: str, states: str = "FX", until: Callable[[dict], bool] | None = None
+        self, job_id: str, states: str = "FX", until: Callable[[dict[str, Any]], bool] | None = None
     ) -> dict[str, Any]:
         """What is shown of a job once it is in one of the states."""
         deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
+        while True:
             job = self.jobs().get(job_id, {})
             if job.get("job_state", "-") in states and (until is None or until(job)):
                 return job
+            assert time.monotonic() < deadline, f"{job_id} is not in {states}: {job}"
             time.sleep(0.02)
-        raise AssertionError(f"{job_id} is not in {states}: {job}")
+
+    def close(self) -> None:
+        """For `contextlib.closing`."""
+        self.stop()
 
     def stop(self) -> None:
         """End the server and every job; its commands then find nobody."""
