@@ -122,14 +122,22 @@ class FakePBS:
         return answer
 
 
-def install(folder: Path, monkeypatch: pytest.MonkeyPatch | None = None) -> FakePBS:
+def install(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch | None = None,
+    owner: tuple[int, int] | None = None,
+) -> FakePBS:
     """An empty cluster below `folder`; with `monkeypatch` its commands come first on PATH.
 
-    Its `stop` must be called; it stops by itself when this process ends.
+    `owner` (user and group) is who its server and its jobs run as, where root runs the tests. Its
+    `stop` must be called; it stops by itself when this process ends.
     """
     folder = folder / "pbs"
+    user, group = owner or (os.geteuid(), os.getegid())
     for name in ("bin", "home", "aux", "spool", "jobs", "tmp"):
         (folder / name).mkdir(parents=True)
+        os.chown(folder / name, user, group)
+    os.chown(folder, user, group)
     program = (_HERE / "fake_pbs_command.py").read_text()
     for name in COMMANDS:
         path = folder / "bin" / name
@@ -140,6 +148,7 @@ def install(folder: Path, monkeypatch: pytest.MonkeyPatch | None = None) -> Fake
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         text=True,
+        **({"user": user, "group": group, "extra_groups": []} if owner else {}),
     )
     assert server.stdout and server.stdout.readline() == "ready\n"
     pbs = FakePBS(folder, server)
