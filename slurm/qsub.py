@@ -91,7 +91,7 @@ def details(
 
 def jobs(patience_s: float = 0.0, say: Callable[[str], None] = print) -> dict[str, JobState]:
     """All jobs of this user that PBS still knows, tasks of arrays one by one: two calls."""
-    return states(_own(patience_s, say))
+    return states(_own(patience_s, say), is_all=True)
 
 
 def _own(patience_s: float, say: Callable[[str], None]) -> dict[str, Details]:
@@ -104,14 +104,16 @@ def _own(patience_s: float, say: Callable[[str], None]) -> dict[str, Details]:
     return details(done.stdout.split(), patience_s, say)
 
 
-def states(known: Mapping[str, Details]) -> dict[str, JobState]:
+def states(known: Mapping[str, Details], is_all: bool = False) -> dict[str, JobState]:
     """What to make of jobs, in the order of their submission; a held one is judged by those of
-    `known` that it waits for.
+    `known` that it waits for. `is_all`: PBS knows no other jobs of this user.
     """
-    return {job_id: _state(job_id, known[job_id], known) for job_id in sorted(known, key=number)}
+    return {
+        job_id: _state(job_id, known[job_id], known, is_all) for job_id in sorted(known, key=number)
+    }
 
 
-def _state(job_id: str, found: Details, known: Mapping[str, Details]) -> JobState:
+def _state(job_id: str, found: Details, known: Mapping[str, Details], is_all: bool) -> JobState:
     letter = str(found["job_state"])
     phase = _PHASES.get(letter, Phase.RUNNING)
     comment = str(found.get("comment", ""))
@@ -119,8 +121,8 @@ def _state(job_id: str, found: Details, known: Mapping[str, Details]) -> JobStat
         phase = Phase.ENDING
     if phase == Phase.OVER:
         letter = how_it_ended(found)
-    reason = _why_held(found, known) if letter == "H" else comment
-    is_stuck = is_orphan(found, known)
+    is_stuck = is_orphan(found, known, is_all)
+    reason = _why_held(found, is_stuck) if letter == "H" else comment
     token = found.get("Variable_List", {}).get(TOKEN)
     told = str(token) if token else None
     return JobState(job_id, letter, reason or "no reason told", told, phase, is_stuck)
@@ -130,8 +132,8 @@ def _is_rerun(found: Details) -> bool:
     return found.get("substate") == _BEING_RERUN
 
 
-def _why_held(found: Details, known: Mapping[str, Details]) -> str:
-    if is_orphan(found, known):
+def _why_held(found: Details, is_stuck: bool) -> str:
+    if is_stuck:
         return ORPHANED
     if needs := waits_for(found):
         return f"after {', '.join(needs)}"
@@ -140,14 +142,15 @@ def _why_held(found: Details, known: Mapping[str, Details]) -> str:
     return str(found.get("comment") or f"held by {' and '.join(holders) or 'PBS'}")
 
 
-def is_orphan(found: Details, known: Mapping[str, Details]) -> bool:
-    """Whether a held job waits for one that was deleted before it ran, or is not known any more:
-    PBS lets such a job neither go nor end. `known` has all jobs that it may wait for.
+def is_orphan(found: Details, known: Mapping[str, Details], is_all: bool) -> bool:
+    """Whether a held job waits for one that was deleted before it ran, or, if `known` has all jobs
+    (`is_all`), is not known any more: PBS lets such a job neither go nor end.
     """
     if found.get("job_state") != "H":
         return False
     needs = [known.get(job_id) for job_id in waits_for(found)]
-    return any(n is None or (n["job_state"] == "F" and not n.get("run_count")) for n in needs)
+    never_ran = (n["job_state"] == "F" and not n.get("run_count") for n in needs if n is not None)
+    return (is_all and None in needs) or any(never_ran)
 
 
 def waits_for(found: Details) -> list[str]:
