@@ -219,11 +219,11 @@ class ClusterLauncher:
             raise
         for stage, intent in zip(group.stages, intents, strict=True):
             self._jobs[id(stage)] = submissions.accepted(stage.run, intent, number)
-        self._go_on(group, folder, token)
         waits = f", after {', '.join(sorted(self._needs(first)))}" if self._needs(first) else ""
         count = f" ({len(group.stages)} tasks)" if group.indices else ""
         name = status.display_name(self.run if group.indices else first.run, self.runs)
         self.say(f"{name} {first.name}: job {number}{count}{'' if group.indices else waits}")
+        self._go_on(group, folder, token)
 
     def _in_lane(self, group: Group) -> Group:
         """Of a sweep whose runs are jobs of their own, no more than `max_running` at a time: each

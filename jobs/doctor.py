@@ -5,17 +5,15 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from jobs import file_system
+from jobs import file_system, pbs_rehearsal
 from jobs.options import Doctor
 from jobs.rehearsal import rehearse
-from jobs.stage import say
 from slurm import (
     capabilities,
     guarantees,
     pbs_capabilities,
     pbs_guarantees,
     pbs_script,
-    pbs_trial,
     queue,
 )
 from slurm.errors import SchedulerError
@@ -111,14 +109,8 @@ def _pbs_booking(profile: Profile, flags: Resources) -> Finding:
     return Finding("booking", asked, "PBS has no dry run: only qsub tells whether it takes a job")
 
 
-def _try_pbs(runs: Path, profile: Profile, flags: Resources) -> list[Finding]:
-    return pbs_trial.try_out(
-        file_system.existing(runs), profile, profile.for_stage("train", flags), say
-    )
-
-
 _CLUSTERS = {"slurm": _of_slurm, "pbs": _of_pbs}
-_REHEARSALS = {"slurm": rehearse, "pbs": _try_pbs}
+_REHEARSALS = {"slurm": rehearse, "pbs": pbs_rehearsal.rehearse}
 _UNTRIED = {
     "slurm": Finding(
         "scontrol on a node",
@@ -129,7 +121,7 @@ _UNTRIED = {
     "pbs": Finding(
         "qsub on a node",
         "unknown",
-        "not tried: --rehearse submits a tiny job that tries it",
+        "not tried: --rehearse stops a real job and watches another go on",
         Verdict.MIND,
     ),
 }

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from gan.recipes import classifier_digits
 from jobs import logs, pipeline, records, submissions
@@ -16,12 +16,12 @@ from jobs.run import Run
 from jobs.stage import UNASKED
 from jobs.stage import say as say_with_time
 from jobs.status import read_progress
-from slurm import queue
+from slurm import queue, schedulers
 from slurm.capabilities import Cluster
 from slurm.errors import SchedulerError, Unreachable
 from slurm.findings import Finding, Verdict
 from slurm.resources import Profile, Resources
-from slurm.scheduler import Phase
+from slurm.scheduler import JobState
 
 Seen = TypeVar("Seen")
 
@@ -30,7 +30,7 @@ _MINUTES = 10.0  # time limit of the job
 _START_S = 1800.0  # how long it may wait in the queue
 _FIRST_STEP_S = 600.0  # from its start: Python may load slowly
 _SAVE_S = 120.0
-_REQUEUE_S = 300.0
+REQUEUE_S = 300.0
 _END_S = 120.0
 _LOOK_S = 0.2  # seconds between two looks at the run's records
 _ASK_S = 3.0  # seconds between two questions to the scheduler
@@ -41,18 +41,24 @@ class Failed(Exception):
 
 
 def rehearse(
-    runs: Path, profile: Profile, flags: Resources, say: Callable[[str], None] = say_with_time
+    runs: Path,
+    profile: Profile,
+    flags: Resources,
+    say: Callable[[str], None] = say_with_time,
+    kind: "type[Rehearsal] | None" = None,
 ) -> list[Finding]:
     """Submit a small training, stop it by a signal, watch it go on, and cancel it.
 
-    All is told as it happens. The run's folder is removed if all went well. Raises RunError or
-    ConfigError for a folder that cannot be used.
+    All is told as it happens. The run's folder is removed if all went well. `kind` is for another
+    scheduler than Slurm. Raises RunError or ConfigError for a folder that cannot be used.
     """
+    kind = kind or Rehearsal
     flags = replace(flags, minutes=flags.minutes or _MINUTES)
     run = _prepare(runs, profile, flags)
-    played = _Rehearsal(run, say)
+    played = kind(run, say)
     try:
-        played.submit(ClusterLauncher(run, runs, Options(profile, flags), say))
+        options = Options(profile, flags, scheduler=kind.scheduler)
+        played.submit(ClusterLauncher(run, runs, options, say))
         played.stop()
         played.go_on()
         played.cancel()
@@ -78,8 +84,10 @@ def _prepare(runs: Path, profile: Profile, flags: Resources) -> Run:
     return pipeline.prepare(_RECIPE, config, path, cores, shared=False)
 
 
-class _Rehearsal:
-    """What has happened so far, and what was found by it."""
+class Rehearsal:
+    """What has happened so far, and what was found by it: on Slurm."""
+
+    scheduler: ClassVar[str] = "slurm"
 
     def __init__(self, run: Run, say: Callable[[str], None]) -> None:
         self.run, self.say = run, say
@@ -108,19 +116,26 @@ class _Rehearsal:
         """Signal it, and see what it saves."""
         self.say(f"it trains, step {self._step(1, above=0)}: sending SIGTERM to its tasks")
         sent = time.monotonic()
-        queue.call("scancel", "--signal=TERM", self.job_id, patience_s=_SAVE_S, say=self.say)
+        self._send_sigterm()
         ended = self._wait("it has not saved", _SAVE_S, lambda: self._attempt(1, ended=True))
         took, cause = time.monotonic() - sent, ended["cause"]
         if cause not in (Cause.TERMINATED, Cause.PREEMPTED, Cause.TIME_LIMIT):
             raise Failed(f"it was to save and stop, but: {_why(ended)}")
         self._saved = max(self.run.store().steps(), default=0)
         self.say(f"it saved step {self._saved} and ended ({cause}), {took:.1f} s after the signal")
-        limit = Cluster(queue.settings()).seconds("KillWait")
+        name, limit = self._grace()
         is_slow = limit is not None and took > limit
-        meaning = "longer than KillWait" if is_slow else "in good time, even where nothing warns"
+        meaning = f"longer than {name}" if is_slow else "in good time, even where nothing warns"
         value = f"step {self._saved}, {took:.1f} s after the signal"
         verdict = Verdict.MIND if is_slow else Verdict.HOLDS
         self.found.append(Finding("saves when told to stop", value, meaning, verdict))
+
+    def _send_sigterm(self) -> None:
+        queue.call("scancel", "--signal=TERM", self.job_id, patience_s=_SAVE_S, say=self.say)
+
+    def _grace(self) -> tuple[str, float | None]:
+        """What the cluster calls the time to save, and how many seconds it is."""
+        return "KillWait", Cluster(queue.settings()).seconds("KillWait")
 
     def go_on(self) -> None:
         """See it queued again, started again and going on from what it saved."""
@@ -129,6 +144,10 @@ class _Rehearsal:
         self.say(
             f"queued again as job {self.job_id}; Slurm may hold it back for {delay} s: waiting"
         )
+        self._see_progress(queued, delay)
+
+    def _see_progress(self, queued: float, delay: float = 0.0) -> None:
+        """See it start again, after `delay` seconds in the queue at least, and make a step."""
         again = self._wait("it has not started", delay + _START_S, lambda: self._attempt(2))
         self.say(f"started again on {_where(again)}, from step {again['from_step']}")
         step = self._wait(
@@ -149,7 +168,7 @@ class _Rehearsal:
         name, restarts = "scontrol on a node", int((self._attempt(1) or {})["restarts"])
         is_mute = UNASKED in self._log_text()
         try:
-            self._wait("it was not queued again", _REQUEUE_S, lambda: self._restarted(restarts))
+            self._wait("it was not queued again", REQUEUE_S, lambda: self._restarted(restarts))
         except Failed:
             if is_mute:
                 meaning = "a stopped job cannot queue itself again there: ask the site"
@@ -179,7 +198,7 @@ class _Rehearsal:
                 self.say(cancel(self.run))
             is_gone = self._is_gone()
         except SchedulerError as error:
-            self.say(f"{error}; see ganymede status, and scancel {self.job_id}")
+            self.say(f"{error}; see ganymede status, and job {self.job_id}")
             is_gone = False
         if self._succeeded and is_gone:
             shutil.rmtree(self.run.path, ignore_errors=True)
@@ -189,7 +208,7 @@ class _Rehearsal:
 
     def _is_gone(self) -> bool:
         end = time.monotonic() + _END_S
-        while self.job_id and queue.is_live(self.job_id):
+        while self.job_id and schedulers.of(self.scheduler).is_live(self.job_id):
             if time.monotonic() > end:
                 return False
             time.sleep(_ASK_S)
@@ -215,20 +234,29 @@ class _Rehearsal:
         if time.monotonic() < self._next_ask:
             return
         try:
-            self._job = queue.show(self.job_id)
+            state = self._look()
         except Unreachable as error:
             self.say(str(error))
             return
-        except SchedulerError:
-            self._job = {}
         finally:
             self._next_ask = time.monotonic() + _ASK_S
-        state, reason = self._job.get("JobState", "unknown"), self._job.get("Reason", "None")
-        self._absent = 0 if queue.phase(state) != Phase.OVER else self._absent + 1
-        told = f"job {self.job_id}: {state}" + ("" if reason == "None" else f" ({reason})")
+        self._absent = 0 if state.is_live else self._absent + 1
+        told = f"job {self.job_id}: {state.state}"
+        told += "" if state.reason == "None" else f" ({state.reason})"
         if told != self._told:
             self._told = told
             self.say(told)
+
+    def _look(self) -> JobState:
+        """The job as the scheduler has it. Raises Unreachable."""
+        try:
+            self._job = queue.show(self.job_id)
+        except Unreachable:
+            raise
+        except SchedulerError:
+            self._job = {}
+        state, reason = self._job.get("JobState", "unknown"), self._job.get("Reason", "None")
+        return JobState(self.job_id, state, reason, None, queue.phase(state))
 
     def _attempt(self, number: int, ended: bool = False) -> dict[str, Any] | None:
         """The record of an attempt, if it is there, and if it has ended where that is wanted."""

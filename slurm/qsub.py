@@ -98,7 +98,7 @@ def jobs(patience_s: float = 0.0, say: Callable[[str], None] = print) -> dict[st
     needs = {need for found in own.values() for need in waits_for(found)}
     if strange := sorted(needs - own.keys()):
         known = details([*map(array_of, own), *strange], patience_s, say)
-    return {job_id: state for job_id, state in states(known).items() if job_id in own}
+    return {i: state for i, state in states(known, is_all=True).items() if i in own}
 
 
 def _own(patience_s: float, say: Callable[[str], None]) -> dict[str, Details]:
@@ -111,14 +111,16 @@ def _own(patience_s: float, say: Callable[[str], None]) -> dict[str, Details]:
     return details(done.stdout.split(), patience_s, say)
 
 
-def states(known: Mapping[str, Details]) -> dict[str, JobState]:
+def states(known: Mapping[str, Details], is_all: bool = False) -> dict[str, JobState]:
     """What to make of jobs, in the order of their submission; a held one is judged by those of
-    `known` that it waits for.
+    `known` that it waits for. `is_all`: PBS knows no others that they may wait for.
     """
-    return {job_id: _state(job_id, known[job_id], known) for job_id in sorted(known, key=number)}
+    return {
+        job_id: _state(job_id, known[job_id], known, is_all) for job_id in sorted(known, key=number)
+    }
 
 
-def _state(job_id: str, found: Details, known: Mapping[str, Details]) -> JobState:
+def _state(job_id: str, found: Details, known: Mapping[str, Details], is_all: bool) -> JobState:
     letter = str(found["job_state"])
     phase = _PHASES.get(letter, Phase.RUNNING)
     comment = str(found.get("comment", ""))
@@ -126,8 +128,8 @@ def _state(job_id: str, found: Details, known: Mapping[str, Details]) -> JobStat
         phase = Phase.ENDING
     if phase == Phase.OVER:
         letter = how_it_ended(found)
-    reason = _why_held(found, known) if letter == "H" else comment
-    is_stuck = is_orphan(found, known)
+    is_stuck = is_orphan(found, known, is_all)
+    reason = _why_held(found, is_stuck) if letter == "H" else comment
     token = found.get("Variable_List", {}).get(TOKEN)
     told = str(token) if token else None
     return JobState(job_id, letter, reason or "no reason told", told, phase, is_stuck)
@@ -137,8 +139,8 @@ def _is_rerun(found: Details) -> bool:
     return found.get("substate") == _BEING_RERUN
 
 
-def _why_held(found: Details, known: Mapping[str, Details]) -> str:
-    if is_orphan(found, known):
+def _why_held(found: Details, is_stuck: bool) -> str:
+    if is_stuck:
         return ORPHANED
     if needs := waits_for(found):
         return f"after {', '.join(needs)}"
@@ -147,10 +149,10 @@ def _why_held(found: Details, known: Mapping[str, Details]) -> str:
     return str(found.get("comment") or f"held by {' and '.join(holders) or 'PBS'}")
 
 
-def is_orphan(found: Details, known: Mapping[str, Details]) -> bool:
+def is_orphan(found: Details, known: Mapping[str, Details], is_all: bool) -> bool:
     """Whether a held job waits, through others or not, for one that was deleted while it waited
-    itself, or is not known any more: PBS lets such a job neither go nor end. `known` has all jobs
-    that it may wait for. Of a job that ended in any other way, nothing waits any more.
+    itself, or, if `known` has all that may be waited for (`is_all`), is not known any more: PBS
+    lets such a job neither go nor end. For a job that ended in any other way nothing waits.
     """
     if found.get("job_state") != "H":
         return False
@@ -159,9 +161,12 @@ def is_orphan(found: Details, known: Mapping[str, Details]) -> bool:
     while needs:
         job_id = needs.pop()
         need = known.get(job_id)
-        if need is None or need["job_state"] == "F":
+        if need is None:
+            if is_all:
+                return True
+        elif need["job_state"] == "F":
             return True
-        if need["job_state"] == "H" and job_id not in seen:
+        elif need["job_state"] == "H" and job_id not in seen:
             needs += waits_for(need)
         seen.add(job_id)
     return False

@@ -84,16 +84,20 @@ class FakePBS:
         return [call["arguments"] for call in calls if call["command"] == command]
 
     def wait(
-        self, job_id: str, states: str = "FX", until: Callable[[dict], bool] | None = None
+        self, job_id: str, states: str = "FX", until: Callable[[dict[str, Any]], bool] | None = None
     ) -> dict[str, Any]:
         """What is shown of a job once it is in one of the states."""
         deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
+        while True:
             job = self.jobs().get(job_id, {})
             if job.get("job_state", "-") in states and (until is None or until(job)):
                 return job
+            assert time.monotonic() < deadline, f"{job_id} is not in {states}: {job}"
             time.sleep(0.02)
-        raise AssertionError(f"{job_id} is not in {states}: {job}")
+
+    def close(self) -> None:
+        """For `contextlib.closing`."""
+        self.stop()
 
     def stop(self) -> None:
         """End the server and every job; its commands then find nobody."""
@@ -118,14 +122,22 @@ class FakePBS:
         return answer
 
 
-def install(folder: Path, monkeypatch: pytest.MonkeyPatch | None = None) -> FakePBS:
+def install(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch | None = None,
+    owner: tuple[int, int] | None = None,
+) -> FakePBS:
     """An empty cluster below `folder`; with `monkeypatch` its commands come first on PATH.
 
-    Its `stop` must be called; it stops by itself when this process ends.
+    `owner` (user and group) is who its server and its jobs run as, where root runs the tests. Its
+    `stop` must be called; it stops by itself when this process ends.
     """
     folder = folder / "pbs"
+    user, group = owner or (os.geteuid(), os.getegid())
     for name in ("bin", "home", "aux", "spool", "jobs", "tmp"):
         (folder / name).mkdir(parents=True)
+        os.chown(folder / name, user, group)
+    os.chown(folder, user, group)
     program = (_HERE / "fake_pbs_command.py").read_text()
     for name in COMMANDS:
         path = folder / "bin" / name
@@ -136,6 +148,7 @@ def install(folder: Path, monkeypatch: pytest.MonkeyPatch | None = None) -> Fake
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         text=True,
+        **({"user": user, "group": group, "extra_groups": []} if owner else {}),
     )
     assert server.stdout and server.stdout.readline() == "ready\n"
     pbs = FakePBS(folder, server)

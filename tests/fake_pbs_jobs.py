@@ -118,7 +118,9 @@ class Job:
         Path(environment["TMPDIR"]).mkdir(parents=True, exist_ok=True)
         Path(environment["PBS_NODEFILE"]).write_text("\n".join([*self.node_lines(), ""]))
         self.tasks, self.ending, self.kill_at = {}, "", None
-        self.process = self._spawn(self.argv, environment, folder)
+        # Unlike pbsdsh, qsub -- does not look for its program on PATH.
+        program = [str(Path(home, self.argv[0])), *self.argv[1:]] if self.argv else []
+        self.process = self._spawn(program, environment, folder)
         self.started = time.time()
 
     def start_task(self, argv: list[str], node: int, folder: Path, home: str) -> int:

@@ -76,6 +76,7 @@ def chosen(
             told.append(f"{job_id} Job has finished, {hint}")
             status = 35
     if "E" in options:
+        found.sort(key=list(server.jobs.values()).index)
         return (found, [], 0) if found else ([], [f"Unknown Job Id {ids[-1]}"], 153)
     # This version of PBS prints but the first of several.
     return found[:1] if "f" in options else found, told, status
@@ -94,13 +95,13 @@ def line_of(job: Job) -> str:
 
 def parsed(value: str) -> Any:
     """A value of Variable_List, which turns into a number if it looks like one."""
-    if re.fullmatch(r"-?\d+(\.\d*)?([eE][-+]?\d+)?", value):
+    if re.fullmatch(r"\s*-?\d+(\.\d*)?([eE][-+]?\d+)?\s*", value):
         number = float(value)
-        return int(number) if number.is_integer() else number
+        return int(number) if number.is_integer() and abs(number) < 1e15 else number
     try:
         return json.loads(value)
     except ValueError:
-        return value
+        return value.replace("\\", "\\" * 4)  # escaped twice more than it needs
 
 
 def show(job: Job, server: "Server") -> dict[str, Any]:

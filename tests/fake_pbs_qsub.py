@@ -94,7 +94,7 @@ def read(request: dict[str, Any]) -> tuple[Options, list[str], str | None]:
         raise Refused("qsub: script file:: No such file or directory", 1)
     if path and not path.is_file():
         raise Refused("qsub: script not a file", 1)
-    text = path.read_text("utf-8") if path else "" if argv else request.get("script")
+    text = path.read_bytes().decode() if path else "" if argv else request.get("script")
     for line in directives(text or ""):
         try:
             given, rest = options_of("qsub", shlex.split(line), KNOWN, UNDERSTOOD)
@@ -108,7 +108,7 @@ def read(request: dict[str, Any]) -> tuple[Options, list[str], str | None]:
         if letter in options and not re.fullmatch(pattern, options[letter][-1]):
             raise Usage(f"qsub: illegal -{letter} value")
     if len(options["N"][-1]) > 236:
-        raise Usage("qsub: Job name is too long")
+        raise Usage("qsub: Job name is too long ")
     return options, argv, text
 
 
@@ -159,12 +159,15 @@ def variables_of(options: Options, request: dict[str, Any]) -> dict[str, str]:
     found["PBS_O_WORKDIR"] = request["folder"]
     if "V" in options:
         found |= {k: v for k, v in environment.items() if not k.startswith("PBS_O_")}
-    for pair in split(options.get("v", [""])[-1]):
-        key, equals, value = pair.partition("=")
-        if not equals and key not in environment:
-            raise Refused(NO_ENVIRONMENT, 1)
-        found[key] = value if equals else environment[key]
-    return found
+    asked: dict[str, str] = {}
+    for text in options.get("v", []):
+        asked = {}
+        for pair in split(text):
+            key, equals, value = pair.partition("=")
+            if not key or (not equals and key not in environment):
+                raise Refused(NO_ENVIRONMENT, 1)
+            asked[key] = value if equals else environment[key]
+    return found | asked
 
 
 def split(text: str) -> list[str]:

@@ -110,18 +110,22 @@ class Server(Dependencies):
                     take(free[name], chunk)
                     break
             else:
-                return [], self.lack(chunk, free)
+                return [], self.lack(job, bool(taken))
         return found, ""
 
-    def lack(self, chunk: dict[str, Any], free: dict[str, dict[str, int]]) -> str:
+    def lack(self, job: Job, exclusive: bool) -> str:
         """The comment on a job for one of whose chunks there is no room."""
         nodes = self.settings["nodes"].values()
-        for key in chunk:
-            most = max((node.get(key, 1 << 30) for node in nodes), default=0)
-            if isinstance(chunk[key], int) and chunk[key] > most:
-                told = f"(R: {chunk[key]} A: {most} T: {most})"
+        for key in ("ncpus", "ngpus"):
+            most = sum(node.get(key, 1 << 30) for node in nodes)
+            if job.resources.get(key, 0) > most:
+                told = f"(R: {job.resources[key]} A: {most} T: {most})"
                 return f"Can Never Run: Insufficient amount of resource: {key} {told}"
-        return "Not Running: Not enough free nodes available"
+        if any(chunk["ncpus"] > max(node["ncpus"] for node in nodes) for chunk in job.chunks):
+            return "Can Never Run: Not enough total nodes available"
+        if exclusive:
+            return "Not Running: No available resources on nodes"
+        return "Not Running: Insufficient amount of resource: ncpus "
 
     # Running and ending
 
@@ -183,7 +187,8 @@ class Server(Dependencies):
             self.hold(job)
 
     def conclude(self, job: Job) -> None:
-        job.deliver(self.folder, self.settings["home"])
+        delivered = job.deliver(self.folder, self.settings["home"])
+        job.attributes |= {"Stageout_status": int(delivered)}
         deleted, good = job.ending == "deleted", job.exit_status == 0
         how = "finished" if good else "failed"
         how = "exceeded resource walltime" if job.ending == "walltime" else how

@@ -46,13 +46,15 @@ def why_not() -> str:
     return "" if done.returncode == 0 else f"PBS does not answer: {done.stderr.strip()}"
 
 
-def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+def run(
+    command: list[str], folder: Path, timeout_s: float = 60
+) -> subprocess.CompletedProcess[str]:
     """Run a command as that user."""
     if os.geteuid() == 0:
         command = ["runuser", "-u", user_name(), "--", *command]
     return subprocess.run(
-        command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=60,
-        check=False,
+        command, cwd=folder, env=environment(), capture_output=True, text=True,
+        timeout=timeout_s, check=False,
     )  # fmt: skip
 
 

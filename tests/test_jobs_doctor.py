@@ -11,6 +11,7 @@ import pytest
 from captured_pbs import CapturedPBS
 from captured_slurm import CapturedSlurm
 
+from jobs import rehearsal
 from jobs.cli import main
 from slurm import pbs_capabilities, pbs_trial
 from slurm.pbs_capabilities import User
@@ -198,6 +199,8 @@ def test_a_rehearsal_on_pbs_tries_what_runs_do_on_a_node(
 ) -> None:
     for name in ("_LOOK_S", "_ASK_S"):
         monkeypatch.setattr(pbs_trial, name, 0.05)
+    # What comes after the trial has a test of its own, test_jobs_pbs_rehearsal.py.
+    monkeypatch.setattr(rehearsal, "rehearse", lambda *given: [])
     # Questions about the cluster are answered as captured, those about jobs by the stand-in.
     answers = (pbs.folder / "qstat").read_text()
     stand_in = fake_pbs.install(Path.cwd() / "fake", monkeypatch)

@@ -183,7 +183,7 @@ def test_an_interrupted_rehearsal_leaves_nothing_in_the_queue(
     def interrupt(played: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(rehearsal._Rehearsal, "stop", interrupt)
+    monkeypatch.setattr(rehearsal.Rehearsal, "stop", interrupt)
     with pytest.raises(KeyboardInterrupt):
         cluster.play()
     assert any(call.startswith("scancel --quiet") and " 7" in call for call in cluster.calls)
