@@ -38,14 +38,15 @@ def goes_on() -> bool:
         if qsub.is_being_rerun(job_id):
             say("PBS itself queues this job again")
             return False  # and lets nothing go that waits for it
-        heirs = [
-            state.job_id
+        waiting = [
+            state
             for state in qsub.jobs().values()
             if state.token == token and state.job_id != job_id and state.phase == Phase.WAITING
         ]
-        if heirs:
+        if heirs := [state.job_id for state in waiting if not state.is_stuck]:
             say(f"job {min(heirs, key=qsub.number)} waits already, and goes on")
             return True
+        qsub.cancel(state.job_id for state in waiting)  # of a chain that somebody has broken
         succession.hand_over(say)
         return True
     except SchedulerError as error:
