@@ -25,16 +25,27 @@ def restore(root: str, say: Callable[[str], None] = print) -> list[str]:
     What was cancelled, or fails by what else it needs, is left alone.
     """
     graph = stages(Run(Path(root)))
-    if all(records.completion(stage.run, stage.name) for stage in graph):
-        return []
     try:
-        states = schedulers.of(_PBS).jobs()
-        return _restore(graph, states, say)
+        if not _some_dropped(graph):  # as it mostly is: PBS is asked about these few jobs alone
+            return []
+        return _restore(graph, schedulers.of(_PBS).jobs(), say)
     except SchedulerError as error:
         say(f"what comes next could not be submitted again ({error}): ganymede resume does it")
     except RunError as error:  # another stage, or a person, is at it
         say(str(error))
     return []
+
+
+def _some_dropped(graph: list[Stage]) -> bool:
+    """Whether there is anything to restore, as far as the jobs that have not begun can tell."""
+    newest = ((stage, submissions.latest(stage.run, stage.name)) for stage in graph)
+    open_ones = [
+        (stage, record)
+        for stage, record in newest
+        if record and _never_began(stage, record) and not records.completion(stage.run, stage.name)
+    ]
+    states = qsub.states(qsub.details(str(record["job_id"]) for _, record in open_ones))
+    return any(_was_dropped(stage, record, states) for stage, record in open_ones)
 
 
 def _restore(
@@ -64,12 +75,17 @@ def _restore(
     return again
 
 
-def _was_dropped(stage: Stage, record: dict[str, Any], states: dict[str, JobState]) -> bool:
-    """Whether PBS took a stage's job away before it began; not if a person did."""
+def _never_began(stage: Stage, record: dict[str, Any]) -> bool:
+    """Whether a submission was accepted, not cancelled, and has had no attempt."""
     if "job_id" not in record or stage.run.cancel_file.exists():
         return False
     attempt = records.latest(stage.run, stage.name)
-    if attempt is not None and attempt["started"] >= record["intended"]:
+    return attempt is None or attempt["started"] < record["intended"]
+
+
+def _was_dropped(stage: Stage, record: dict[str, Any], states: dict[str, JobState]) -> bool:
+    """Whether PBS took a stage's job away before it began; not if a person did."""
+    if not _never_began(stage, record):
         return False
     left = states.get(str(record["job_id"]))
     return left is None or left.reason == qsub.ORPHANED or left.state == qsub.DROPPED

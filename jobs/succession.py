@@ -15,7 +15,6 @@ from jobs.stage import EXIT_REQUEUE, say
 from slurm import qsub, succession
 from slurm.errors import SchedulerError
 from slurm.orders import TOKEN
-from slurm.scheduler import Phase
 
 _TOLD = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
@@ -35,16 +34,15 @@ def goes_on() -> bool:
     """See that another job goes on; whether one does."""
     job_id, token = os.environ["PBS_JOBID"], os.environ[TOKEN]
     try:
-        if qsub.is_being_rerun(job_id):
+        mine = qsub.details([job_id]).get(job_id, {})
+        if qsub.is_rerun(mine):
             say("PBS itself queues this job again")
             return False  # and lets nothing go that waits for it
-        heirs = [
-            state.job_id
-            for state in qsub.jobs().values()
-            if state.token == token and state.job_id != job_id and state.phase == Phase.WAITING
-        ]
-        if heirs:
-            say(f"job {min(heirs, key=qsub.number)} waits already, and goes on")
+        waiting = qsub.states(qsub.details(qsub.waiting(mine))).values()
+        if heirs := [
+            state.job_id for state in waiting if state.is_waiting and state.token == token
+        ]:
+            say(f"job {heirs[0]} waits already, and goes on")
             return True
         succession.hand_over(say)
         return True

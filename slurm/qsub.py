@@ -117,7 +117,7 @@ def _state(job_id: str, found: Details, known: Mapping[str, Details], is_all: bo
     letter = str(found["job_state"])
     phase = _PHASES.get(letter, Phase.RUNNING)
     comment = str(found.get("comment", ""))
-    if phase == Phase.RUNNING and (_is_rerun(found) or "and terminated by" in comment):
+    if phase == Phase.RUNNING and (is_rerun(found) or "and terminated by" in comment):
         phase = Phase.ENDING
     if phase == Phase.OVER:
         letter = how_it_ended(found)
@@ -128,7 +128,8 @@ def _state(job_id: str, found: Details, known: Mapping[str, Details], is_all: bo
     return JobState(job_id, letter, reason or "no reason told", told, phase, is_stuck)
 
 
-def _is_rerun(found: Details) -> bool:
+def is_rerun(found: Details) -> bool:
+    """Whether PBS takes a job off its nodes to queue it again, under its id."""
     return found.get("substate") == _BEING_RERUN
 
 
@@ -300,7 +301,7 @@ def why_stopped(job_id: str, end: float | None) -> str | None:
     if found is None:
         return "cancelled"  # deleted by force
     comment = str(found.get("comment", ""))
-    if _is_rerun(found) or "and terminated by Scheduler@" in comment:
+    if is_rerun(found) or "and terminated by Scheduler@" in comment:
         return "preempted"
     if "and terminated by" in comment:
         return "cancelled"
@@ -315,8 +316,3 @@ def why_ended(found: Details) -> str | None:
     if "and terminated by Scheduler@" in comment:
         return "preempted"
     return "cancelled" if "and terminated by" in comment else None
-
-
-def is_being_rerun(job_id: str) -> bool:
-    """Whether PBS itself queues the job again, under its id, once it has ended."""
-    return _is_rerun(details([job_id]).get(job_id, {}))
