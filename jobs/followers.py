@@ -58,7 +58,7 @@ def _restore(
             continue
         record = submissions.latest(stage.run, stage.name)
         live = submissions.live(record, states)
-        if live and live.reason != qsub.ORPHANED:
+        if live and not live.is_stuck:
             coming[id(stage)] = live.job_id
             continue
         needs = [n for n in stage.after if not records.completion(n.run, n.name)]
@@ -88,7 +88,7 @@ def _was_dropped(stage: Stage, record: dict[str, Any], states: dict[str, JobStat
     if not _never_began(stage, record):
         return False
     left = states.get(str(record["job_id"]))
-    return left is None or left.reason == qsub.ORPHANED or left.state == qsub.DROPPED
+    return left is None or left.is_stuck or left.state == qsub.DROPPED
 
 
 def _submit_again(stage: Stage, record: dict[str, Any], needs: list[str]) -> str:
