@@ -87,7 +87,7 @@ def _state(found: qsub.Details | None) -> str:
     """In submitit's words."""
     if found is None:
         return "GONE"
-    state = qsub.states({"": found})[""]
+    state = qsub.states({"0": found})["0"]
     if state.phase == Phase.OVER:
         if qsub.succeeded(found):
             return "COMPLETED"
