@@ -93,7 +93,7 @@ class Cluster:
         os.chown(self.folder / name, owner.st_uid, owner.st_gid)
 
     def text(self, name: str) -> str:
-        return (self.folder / name).read_text()
+        return (self.folder / name).read_text(errors="replace")
 
     def last(self, name: str) -> float:
         """The time that a program has noted last; the line may have been cut short."""
