@@ -12,10 +12,10 @@ NAME, GIVEN = Path(__file__).name, sys.argv[1:]
 FOLDER = Path(__file__).parent.parent
 TOLD = "Couldn't connect to cluster: fakepbs" if NAME == "qdel" else ""
 TOLD = TOLD or f"{NAME}: cannot connect to server fakepbs (errno=15010)"
-caught = []
+caught: list[int] = []
 
 
-def ask(request):
+def ask(request: dict) -> dict | None:
     """The server's answer; None if it is down."""
     with socket.socket(socket.AF_UNIX) as connection:
         try:
@@ -29,7 +29,7 @@ def ask(request):
     return json.loads(answer) if answer else None
 
 
-def main():
+def main() -> int:
     request = {"command": NAME, "arguments": GIVEN, "environment": dict(os.environ)}
     request["folder"] = os.getcwd()
     answer = ask(request | {"first": True})

@@ -34,10 +34,7 @@ NO_ENVIRONMENT = "qsub: cannot send environment with the job"
 
 def qsub(server: "Server", request: dict[str, Any]) -> dict[str, Any]:
     if "wait" in request:
-        job = server.jobs.get(request["wait"])
-        if job and job.is_live:
-            return {"again": {"wait": job.id}}
-        return {"status": (job.exit_status or 0) & 255 if job else 0}
+        return wait_for(server.jobs.get(request["wait"]))
     options, argv, text = read(request)
     if text is None:
         return {"again": {}, "stdin": True}
@@ -76,6 +73,13 @@ def qsub(server: "Server", request: dict[str, Any]) -> dict[str, Any]:
     if further.get("block") == "true":
         return {"again": {"wait": job.id}, "output": f"{job.id}\n"}
     return {"output": "" if "z" in options else f"{job.id}\n"}
+
+
+def wait_for(job: Job | None) -> dict[str, Any]:
+    """Of -W block=true."""
+    if job and job.is_live:
+        return {"again": {"wait": job.id}}
+    return {"status": (job.exit_status or 0) & 255 if job else 0}
 
 
 def read(request: dict[str, Any]) -> tuple[Options, list[str], str | None]:
