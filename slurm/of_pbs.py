@@ -60,7 +60,7 @@ class PBS(Scheduler):
         for index, function in enumerate(functions):
             DelayedSubmission(function).dump(folder / f"{order.token}_{index}.pkl")
         wrapper = folder / f"{order.token}.sh"
-        wrapper.write_text(text, "utf-8")
+        pbs_script.write(wrapper, text)
         succession.write_options(wrapper, options)
         executable = ("/bin/bash", str(wrapper))
         return qsub.submit(Request(options, executable, order.token, order.dependency), say)
