@@ -33,7 +33,7 @@ def write(order: Order, folder: Path, functions: Sequence[Callable[[], Any]]) ->
     folder.mkdir(parents=True, exist_ok=True)
     for index, function in enumerate(functions):
         DelayedSubmission(function).dump(folder / f"{order.token}_{index}.pkl")
-    (folder / f"{order.token}.sh").write_text(text, "utf-8")
+    pbs_script.write(folder / f"{order.token}.sh", text)
 
 
 class PBS(Scheduler):

@@ -29,13 +29,18 @@ Details = dict[str, Any]  # a job's attributes, as qstat prints them
 _PATIENCE_S = 600.0
 _LOOK_AGAIN_S = 5.0
 _BEING_RERUN = 60  # substate of a job that is taken off its node to be queued again
+_DELETED = 91  # substate of one that was deleted, whatever status it ended with
 _SUCCEEDED = 92  # substate of one that ended with status 0, and of one whose dependency failed
 WALLTIME = -29  # Exit_status of a job that PBS ended at its time limit
+_RERUN = -11  # Exit_status, for a while, of a job that was queued again
+_BY = "and terminated by"  # in the comment of a job that is, or was, deleted
+_BY_SCHEDULER = f"{_BY} Scheduler@"  # a preemption by deletion
 _BEFORE_END_S = 60.0  # a signal so near to it means the time limit
 _UNKNOWN_JOB = 153  # exit status of qstat and qdel
 _NO_HISTORY = "not configured to maintain job history"
 _GONE = re.compile("unknown job id|job has finished|invalid for state of job", re.IGNORECASE)
 _LIMIT = re.compile("would exceed .*limit|maximum number of jobs already in", re.IGNORECASE)
+_CARRIED = re.compile(r"[^,'\"\\\x00-\x1f\x7f\ud800-\udfff]*")  # by -v, as it stands
 _JOB_ID = re.compile(r"^\d+(\[\d*\])?(\.\S+)?$", re.MULTILINE)
 _PHASES = {
     "Q": Phase.WAITING,
@@ -116,8 +121,8 @@ def states(known: Mapping[str, Details], is_all: bool = False) -> dict[str, JobS
 def _state(job_id: str, found: Details, known: Mapping[str, Details], is_all: bool) -> JobState:
     letter = str(found["job_state"])
     phase = _PHASES.get(letter, Phase.RUNNING)
-    comment = str(found.get("comment", ""))
-    if phase == Phase.RUNNING and (is_rerun(found) or "and terminated by" in comment):
+    comment = comment_of(found)
+    if phase == Phase.RUNNING and (is_rerun(found) or _BY in comment):
         phase = Phase.ENDING
     if phase == Phase.OVER:
         letter = how_it_ended(found)
@@ -133,6 +138,15 @@ def is_rerun(found: Details) -> bool:
     return found.get("substate") == _BEING_RERUN
 
 
+def is_dropped_by_scheduler(found: Details) -> bool:
+    """Whether the scheduler deletes, or has deleted, a job to make room."""
+    return _BY_SCHEDULER in comment_of(found)
+
+
+def comment_of(found: Details) -> str:
+    return str(found.get("comment", ""))
+
+
 def _why_held(found: Details, is_stuck: bool) -> str:
     if is_stuck:
         return ORPHANED
@@ -140,7 +154,7 @@ def _why_held(found: Details, is_stuck: bool) -> str:
         return f"after {', '.join(needs)}"
     by = {"u": "its user", "o": "an operator", "s": "the system"}
     holders = [name for letter, name in by.items() if letter in str(found.get("Hold_Types", ""))]
-    return str(found.get("comment") or f"held by {' and '.join(holders) or 'PBS'}")
+    return comment_of(found) or f"held by {' and '.join(holders) or 'PBS'}"
 
 
 def is_orphan(found: Details, known: Mapping[str, Details], is_all: bool) -> bool:
@@ -150,7 +164,7 @@ def is_orphan(found: Details, known: Mapping[str, Details], is_all: bool) -> boo
     if found.get("job_state") != "H":
         return False
     needs = [known.get(job_id) for job_id in waits_for(found)]
-    never_ran = (n["job_state"] == "F" and not n.get("run_count") for n in needs if n is not None)
+    never_ran = (n["job_state"] == "F" and not _has_run(n) for n in needs if n is not None)
     return (is_all and None in needs) or any(never_ran)
 
 
@@ -171,20 +185,25 @@ def depends(found: Details) -> list[tuple[str, list[str]]]:
 
 
 def succeeded(found: Details) -> bool:
-    """Whether a job ran and ended well. A deleted one may look so but for `run_count`."""
+    """Whether a job ran and ended well. One that never ran looks so but for `run_count`."""
     is_over = found.get("job_state") in ("F", "X") and found.get("substate") == _SUCCEEDED
-    return is_over and found.get("Exit_status") == 0 and bool(found.get("run_count"))
+    return is_over and found.get("Exit_status") == 0 and _has_run(found)
+
+
+def _has_run(found: Details) -> bool:
+    """An array has no `run_count`, but a time at which it began."""
+    return bool(found.get("run_count") or (found.get("array") and found.get("stime")))
 
 
 def how_it_ended(found: Details) -> str:
     """In words, of a job that is over."""
-    if not found.get("run_count"):
-        return DROPPED if found.get("substate") == _SUCCEEDED else "deleted before it ran"
-    status = found.get("Exit_status")
+    status, substate = found.get("Exit_status"), found.get("substate")
+    if not _has_run(found):
+        return DROPPED if substate == _SUCCEEDED else "deleted before it ran"
     if status == WALLTIME:
         return "ended by PBS at its time limit"
-    if "and terminated by" in str(found.get("comment", "")):
-        return "deleted while it ran"
+    if substate == _DELETED:
+        return f"deleted {'before it ran again' if status == _RERUN else 'while it ran'}"
     return f"over, exit status {status}"
 
 
@@ -199,6 +218,14 @@ class Request:
     variables: Mapping[str, str] = field(default_factory=dict)
     # It begins with a letter: in JSON, qstat makes numbers of digits.
     call: str = field(default_factory=lambda: f"c{secrets.token_hex(8)}")
+
+    def __post_init__(self) -> None:
+        for name, value in self.variables.items():
+            if not _CARRIED.fullmatch(value):
+                raise SchedulerError(
+                    f"{name} is {value!r}; allowed for a job's variables: no commas, no quotes, no "
+                    "backslashes, no control characters"
+                )
 
     @property
     def command(self) -> list[str]:
@@ -278,18 +305,28 @@ def cancel(job_ids: Iterable[str]) -> None:
 def point_at(successor: str, job_id: str, say: Callable[[str], None] = print) -> list[str]:
     """Have the jobs that wait for `job_id` wait for `successor` instead; returns them.
 
-    They stay in its place only if `job_id` itself then ends with status 0.
+    They stay in its place only if `job_id` itself then ends with status 0. Raises SchedulerError,
+    after it has tried all of them.
     """
     mine = details([job_id]).get(job_id, {})
-    followers = [follower for follower in waiting(mine) if follower != successor]
-    for follower, found in details(followers).items():
-        told = []
-        for kind, ids in depends(found):
-            if kind.startswith("after"):
-                told.append(":".join([kind, *(successor if i == job_id else i for i in ids)]))
-        if told:
+    followers = details(follower for follower in waiting(mine) if follower != successor)
+    moved, failed = [], []
+    for follower, found in followers.items():
+        if found["job_state"] in ("F", "X") or job_id not in waits_for(found):
+            continue  # deleted since, or told of another one already
+        told = [
+            ":".join([kind, *(successor if needed == job_id else needed for needed in ids)])
+            for kind, ids in depends(found)
+            if kind.startswith("after")
+        ]
+        try:
             call("qalter", "-W", f"depend={','.join(told)}", follower, patience_s=60, say=say)
-    return followers
+            moved.append(follower)
+        except SchedulerError as error:
+            failed.append(f"job {follower}: {error}")
+    if failed:
+        raise SchedulerError("; ".join(failed))
+    return moved
 
 
 def why_stopped(job_id: str, end: float | None) -> str | None:
@@ -300,19 +337,27 @@ def why_stopped(job_id: str, end: float | None) -> str | None:
     found = details([job_id]).get(job_id)
     if found is None:
         return "cancelled"  # deleted by force
-    comment = str(found.get("comment", ""))
-    if is_rerun(found) or "and terminated by Scheduler@" in comment:
+    if is_rerun(found) or is_dropped_by_scheduler(found):
         return "preempted"
-    if "and terminated by" in comment:
+    if _BY in comment_of(found):
         return "cancelled"
     return "time limit" if end is not None and time.time() > end - _BEFORE_END_S else None
 
 
 def why_ended(found: Details) -> str | None:
     """As `why_stopped`, of a job that is over; None: not known."""
-    comment = str(found.get("comment", ""))
     if found.get("Exit_status") == WALLTIME:
         return "time limit"
-    if "and terminated by Scheduler@" in comment:
+    if is_dropped_by_scheduler(found):
         return "preempted"
-    return "cancelled" if "and terminated by" in comment else None
+    return "cancelled" if _BY in comment_of(found) else None
+
+
+def is_being_rerun(job_id: str) -> bool:
+    """Whether PBS itself queues the job again, under its id, once it has ended."""
+    return is_rerun(details([job_id]).get(job_id, {}))
+
+
+def is_deleted_by_scheduler(job_id: str) -> bool:
+    """Whether PBS deletes the job to make room: what goes on is up to the job."""
+    return is_dropped_by_scheduler(details([job_id]).get(job_id, {}))

@@ -44,7 +44,9 @@ def main() -> int:
         sys.stdout.write(answer.pop("output", ""))
         sys.stdout.flush()
         answer = ask(request | answer["again"] | {"first": False, "caught": caught})
-    if answer is None:
+    if answer is None and GIVEN == ["--version"]:  # a command knows its own
+        answer = {"status": 0, "output": "pbs_version = 23.06.06\n", "error": ""}
+    elif answer is None:
         told = f"Connection refused\n{TOLD}\n"
         answer = {"status": 255 if NAME == "qstat" else 162, "output": "", "error": told}
     if answer.get("kills"):

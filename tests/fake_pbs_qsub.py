@@ -27,7 +27,7 @@ UNDERSTOOD = "aAehjJklmMNopPqrvVWz"
 LEGAL = {
     "N": r"[^\s/:,\[\]]+", "J": r"\d+-\d+(:\d+)?(%\d+)?", "j": "oe|eo|n", "k": "n|d?[oe]{1,2}",
     "a": r"(((\d\d)?\d\d)?\d\d)?(\d\d)?\d{4}(\.\d\d)?", "m": "n|[abej]+",
-    "p": r"-?(\d{1,3}|10[01]\d|102[0-4])", "r": "y|n", "o": "[^:]+", "e": "[^:]+",
+    "p": r"-?(\d{1,3}|10[01]\d|102[0-4])", "r": "y|n", "o": "[ -~]+", "e": "[ -~]+",
 }  # fmt: skip
 NO_ENVIRONMENT = "qsub: cannot send environment with the job"
 
