@@ -239,11 +239,7 @@ class ClusterLauncher:
         stage = group.stages[0]
         if self.options.chain and stage.name == Train.stage:
             job_id, count = self._jobs[id(stage)], self.options.chain
-            try:
-                chain = self._scheduler.go_on_with(folder, token, job_id, count, self.say)
-            except SchedulerError as error:
-                self.say(f"no chain of {count} jobs after {job_id}: {error}")
-            else:
+            if chain := self._scheduler.go_on_with(folder, token, job_id, count, self.say):
                 self._jobs[id(stage)] = chain[-1]
                 self.say(f"{stage.name}: {', '.join(chain)} go on in turn")
         if not group.indices and not stage.after:

@@ -20,6 +20,7 @@ from slurm.preemption import END
 from slurm.qsub import Request
 from slurm.scheduler import JobState, Scheduler
 
+_LOST = {"down", "state-unknown", "stale"}  # states of a node
 _CLOSING = ("-m", "jobs.succession")  # what a wrapper runs after each attempt
 
 
@@ -116,12 +117,23 @@ class PBS(Scheduler):
         self, folder: Path, token: str, job_id: str, count: int, say: Callable[[str], None] = print
     ) -> list[str]:
         script, found = folder / f"{token}.sh", [job_id]
-        for _ in range(count):
-            after, line = self.after_any(found[-1:]), {"GANYMEDE_LINE": job_id}
-            found.append(succession.resubmit(script, token, after, line, say))
+        try:
+            for _ in range(count):
+                after, line = self.after_any(found[-1:]), {"GANYMEDE_LINE": job_id}
+                found.append(succession.resubmit(script, token, after, line, say))
+        except SchedulerError as error:
+            say(f"after {found[-1]} no job goes on by itself: {error}")
         return found[1:]
 
     def lost_node(self, nodes: str, started: float) -> bool:
-        done = commands.ask("pbsnodes", "-l", title=self.title)
-        down = {line.split()[0] for line in done.stdout.splitlines() if line.strip()}
-        return bool(down & set(nodes.split(",")))
+        """`started` tells nothing here: PBS does not say since when a node is up."""
+        told = commands.call("pbsnodes", "-l", title=self.title)
+        known = (line.split()[:2] for line in told.splitlines() if len(line.split()) > 1)
+        # One that is only offline takes no more jobs, and keeps those that it has.
+        lost = {_short(name) for name, states in known if set(states.split(",")) & _LOST}
+        return bool(lost & set(map(_short, nodes.split(","))))
+
+
+def _short(host: str) -> str:
+    """A host's name without its domain: the server and the node file may differ in that."""
+    return host.partition(".")[0]

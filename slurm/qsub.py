@@ -95,8 +95,14 @@ def details(
 
 
 def jobs(patience_s: float = 0.0, say: Callable[[str], None] = print) -> dict[str, JobState]:
-    """All jobs of this user that PBS still knows, tasks of arrays one by one: two calls."""
-    return states(_own(patience_s, say), is_all=True)
+    """All jobs of this user that PBS still knows, tasks of arrays one by one: two calls, a third
+    one if a job waits for one that is somebody else's or that has come in between.
+    """
+    known = own = _own(patience_s, say)
+    needs = {need for found in own.values() for need in waits_for(found)}
+    if strange := sorted(needs - own.keys()):
+        known = details([*map(array_of, own), *strange], patience_s, say)
+    return {i: state for i, state in states(known, is_all=True).items() if i in own}
 
 
 def _own(patience_s: float, say: Callable[[str], None]) -> dict[str, Details]:
@@ -111,7 +117,7 @@ def _own(patience_s: float, say: Callable[[str], None]) -> dict[str, Details]:
 
 def states(known: Mapping[str, Details], is_all: bool = False) -> dict[str, JobState]:
     """What to make of jobs, in the order of their submission; a held one is judged by those of
-    `known` that it waits for. `is_all`: PBS knows no other jobs of this user.
+    `known` that it waits for. `is_all`: PBS knows no others that they may wait for.
     """
     return {
         job_id: _state(job_id, known[job_id], known, is_all) for job_id in sorted(known, key=number)
@@ -158,14 +164,26 @@ def _why_held(found: Details, is_stuck: bool) -> str:
 
 
 def is_orphan(found: Details, known: Mapping[str, Details], is_all: bool) -> bool:
-    """Whether a held job waits for one that was deleted before it ran, or, if `known` has all jobs
-    (`is_all`), is not known any more: PBS lets such a job neither go nor end.
+    """Whether a held job waits, through others or not, for one that was deleted while it waited
+    itself, or, if `known` has all that may be waited for (`is_all`), is not known any more: PBS
+    lets such a job neither go nor end. For a job that ended in any other way nothing waits.
     """
     if found.get("job_state") != "H":
         return False
-    needs = [known.get(job_id) for job_id in waits_for(found)]
-    never_ran = (n["job_state"] == "F" and not _has_run(n) for n in needs if n is not None)
-    return (is_all and None in needs) or any(never_ran)
+    seen: set[str] = set()
+    needs = waits_for(found)
+    while needs:
+        job_id = needs.pop()
+        need = known.get(job_id)
+        if need is None:
+            if is_all:
+                return True
+        elif need["job_state"] == "F":
+            return True
+        elif need["job_state"] == "H" and job_id not in seen:
+            needs += waits_for(need)
+        seen.add(job_id)
+    return False
 
 
 def waits_for(found: Details) -> list[str]:

@@ -143,7 +143,7 @@ class Scheduler(ABC):
         self, folder: Path, token: str, job_id: str, count: int, say: Callable[[str], None] = print
     ) -> list[str]:
         """Submit `count` jobs that go on one after the other with the work of a job that was
-        submitted in `folder` under `token`; returns their ids.
+        submitted in `folder` under `token`; returns their ids. They are fewer if it takes no more.
 
         Raises SchedulerError where a job goes on under its own id.
         """

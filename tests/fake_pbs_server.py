@@ -232,11 +232,14 @@ class Server(Dependencies):
             self.note_end(job.array, False)
         else:
             job.comment += " and terminated" if job.comment else ""
+            waited = job.substate == 22
             self.close(job, 91)
             for subjob in job.subjobs:
                 subjob.lost, subjob.state = True, "F"
-            if job.subjobs:  # else, whatever waits for it will wait for ever
+            if job.subjobs:
                 self.settle(job, {"afternotok": True, "afterany": True}.get)
+            elif waited:  # else, whatever waits for it will wait for ever
+                self.settle(job, lambda kind: False)
 
     def clear(self) -> None:
         """End every process that a job has left, in whatever session."""

@@ -72,6 +72,9 @@ class Other(Scheduler):
     def after(self, job_ids: Iterable[str]) -> str:
         return " and ".join(sorted(set(job_ids)))
 
+    def after_any(self, job_ids: Iterable[str]) -> str:
+        return f"any of {self.after(job_ids)}"
+
     def after_corresponding(self, arrays: Iterable[str]) -> str:
         raise NotImplementedError("there are no arrays here")
 

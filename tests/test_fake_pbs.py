@@ -88,6 +88,17 @@ def test_a_job_that_is_deleted_before_it_ran_leaves_what_waits_held(cluster: Clu
     assert ended(*cluster.wait(children[0])) == (0, OK)
 
 
+@pytest.mark.parametrize("kind", ["afterok", "afterany"])
+def test_deleting_a_job_that_waits_for_another_deletes_what_waits_for_it(
+    cluster: Cluster, kind: str
+) -> None:
+    first = cluster.true("-h")
+    second = cluster.true(*after("afterany", first))
+    third = cluster.true(*after(kind, second))
+    cluster.run("qdel", second)
+    assert [ended(job) for job in cluster.wait(second, third)] == [(None, DELETED), (None, OK)]
+
+
 @pytest.mark.parametrize("status", [0, 7])
 def test_a_deleted_job_ends_as_it_likes_but_is_no_success(cluster: Cluster, status: int) -> None:
     waits = f"trap 'echo caught; exit {status}' TERM; {cluster.started}; {IDLES}"

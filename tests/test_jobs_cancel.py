@@ -121,6 +121,6 @@ def test_one_run_of_a_sweep_leaves_the_others_alone(
 
 def test_a_scheduler_that_refuses_is_told_and_the_mark_stays(slurm: FakeSlurm, run: Run) -> None:
     slurm.fail("scancel", "scancel: error: Access denied")
-    with pytest.raises(SchedulerError, match="scancel: scancel: error: Access denied"):
+    with pytest.raises(SchedulerError, match=r"^scancel: error: Access denied"):
         cancel(run)
     assert run.cancel_file.exists()

@@ -107,7 +107,7 @@ def test_what_goes_on_under_a_new_id_is_not_submitted_again(other: Other, ours: 
     other.put("11.there", Phase.OVER)  # the report is missing
     assert submit(ours, THERE) == 0
     assert [order.name for order in other.orders.values()][3:] == ["ours.report"]
-    assert list(other.orders.values())[3].dependency == "10.there and 20.there"
+    assert list(other.orders.values())[3].dependency == "10.there and 21.there"  # the last in turn
 
 
 def test_a_job_that_ends_is_waited_for_under_its_new_id(

@@ -28,7 +28,7 @@ def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_pickle_for_each_stage_in_their_order(tmp_path: Path) -> None:
-    folder = work.lay_out(ARGUMENTS)
+    folder = work.lay_out_for_slurm(ARGUMENTS)
     run = Run(Path("runs/x"))
     assert folder == tmp_path / "runs" / "x" / "logs"
     assert sorted(path.name for path in folder.iterdir()) == [
@@ -38,7 +38,7 @@ def test_a_pickle_for_each_stage_in_their_order(tmp_path: Path) -> None:
     job = DelayedSubmission.load(folder / "7.0000-train.pkl").function
     assert job == Train(run.path.resolve())
     records.complete(run, "train", [], {"steps": 1})
-    work.lay_out(ARGUMENTS)
+    work.lay_out_for_slurm(ARGUMENTS)
     assert [path.name for path in folder.iterdir()] == ["7.0001-report.pkl"]
 
 
@@ -53,9 +53,9 @@ def test_a_pickle_for_each_stage_in_their_order(tmp_path: Path) -> None:
 def test_a_cancellation_holds_until_somebody_asks_anew(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str, is_lifted: bool
 ) -> None:
-    work.lay_out(ARGUMENTS)
+    work.lay_out_for_slurm(ARGUMENTS)
     run = Run(Path("runs/x"))
     run.cancel_file.write_text("{}")
     monkeypatch.setenv(name, value)
-    work.lay_out(ARGUMENTS)
+    work.lay_out_for_slurm(ARGUMENTS)
     assert run.cancel_file.exists() != is_lifted
