@@ -11,7 +11,7 @@ from typing import Any
 from jobs import records, submissions
 from jobs.pipeline import Stage, stages
 from jobs.run import Run, RunError
-from slurm import qsub, schedulers, succession
+from slurm import pbs_states, qsub, schedulers, succession
 from slurm.errors import SchedulerError, Unreachable
 from slurm.scheduler import JobState
 
@@ -44,7 +44,7 @@ def _some_dropped(graph: list[Stage]) -> bool:
         for stage, record in newest
         if record and _never_began(stage, record) and not records.completion(stage.run, stage.name)
     ]
-    states = qsub.states(qsub.details(str(record["job_id"]) for _, record in open_ones))
+    states = pbs_states.states(qsub.details(str(record["job_id"]) for _, record in open_ones))
     return any(_was_dropped(stage, record, states) for stage, record in open_ones)
 
 
@@ -88,7 +88,7 @@ def _was_dropped(stage: Stage, record: dict[str, Any], states: dict[str, JobStat
     if not _never_began(stage, record):
         return False
     left = states.get(str(record["job_id"]))
-    return left is None or left.is_stuck or left.state == qsub.DROPPED
+    return left is None or left.is_stuck or left.state == pbs_states.DROPPED
 
 
 def _submit_again(stage: Stage, record: dict[str, Any], needs: list[str]) -> str:

@@ -12,7 +12,7 @@ import sys
 from jobs import followers
 from jobs.closing import Given
 from jobs.stage import EXIT_REQUEUE, say
-from slurm import qsub, succession
+from slurm import pbs_states, qsub, succession
 from slurm.errors import SchedulerError
 from slurm.orders import TOKEN
 
@@ -35,10 +35,10 @@ def goes_on() -> bool:
     job_id, token = os.environ["PBS_JOBID"], os.environ[TOKEN]
     try:
         mine = qsub.details([job_id]).get(job_id, {})
-        if qsub.is_rerun(mine):
+        if pbs_states.is_rerun(mine):
             say("PBS itself queues this job again")
             return False  # and lets nothing go that waits for it
-        waiting = qsub.states(qsub.details(qsub.waiting(mine))).values()
+        waiting = pbs_states.states(qsub.details(pbs_states.waiting(mine))).values()
         if heirs := [
             state.job_id for state in waiting if state.is_waiting and state.token == token
         ]:

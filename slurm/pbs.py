@@ -18,7 +18,7 @@ from typing import Any
 from submitit.core import core, logger
 from submitit.core.utils import DelayedSubmission, JobPaths
 
-from slurm import pbs_script, qsub, succession
+from slurm import pbs_script, pbs_states, qsub, succession
 from slurm.errors import SchedulerError, Unreachable
 from slurm.orders import Order
 from slurm.pbs_environment import PBSJobEnvironment
@@ -161,7 +161,7 @@ class PBSExecutor(core.PicklingExecutor):  # type: ignore[misc]
             raise
         return [
             self._job(
-                qsub.task_id(number, index) if order.indices else number, folder, token, index
+                pbs_states.task_id(number, index) if order.indices else number, folder, token, index
             )
             for index in range(len(delayed))
         ]

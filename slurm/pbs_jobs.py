@@ -9,7 +9,7 @@ from typing import ClassVar
 from submitit.core import core, logger
 from submitit.core.utils import JobPaths
 
-from slurm import qsub, succession
+from slurm import pbs_states, qsub, succession
 from slurm.errors import SchedulerError
 from slurm.pbs_environment import PBSJobEnvironment
 from slurm.scheduler import Phase
@@ -64,15 +64,15 @@ class PBSInfoWatcher(core.InfoWatcher):  # type: ignore[misc]
         return succession.newest(folder, job_id) if folder else job_id
 
 
-def _state(found: qsub.Details | None) -> str:
+def _state(found: pbs_states.Details | None) -> str:
     """In submitit's words."""
     if found is None:
         return "GONE"
-    state = qsub.states({"0": found})["0"]
+    state = pbs_states.states({"0": found})["0"]
     if state.phase == Phase.OVER:
-        if qsub.succeeded(found):
+        if pbs_states.succeeded(found):
             return "COMPLETED"
-        if found.get("Exit_status") == qsub.WALLTIME:
+        if found.get("Exit_status") == pbs_states.WALLTIME:
             return "TIMEOUT"
         return "CANCELLED" if "deleted" in state.state else "FAILED"
     if found["job_state"] in ("S", "U"):

@@ -16,7 +16,8 @@ from slurm.errors import SchedulerError, SubmitLimit, Unreachable
 from slurm.of_pbs import PBS
 from slurm.orders import Order
 from slurm.preemption import END
-from slurm.qsub import ORPHANED, Request
+from slurm.pbs_states import ORPHANED
+from slurm.qsub import Request
 from slurm.resources import Profile, Resources
 from slurm.scheduler import Phase
 

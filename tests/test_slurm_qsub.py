@@ -12,7 +12,7 @@ import fake_pbs
 import pytest
 from fake_pbs import FakePBS
 
-from slurm import commands, qsub
+from slurm import commands, pbs_states, qsub
 from slurm.errors import SchedulerError, SubmitLimit, Unreachable
 from slurm.qsub import Request
 from slurm.scheduler import JobState, Phase
@@ -31,13 +31,13 @@ def pbs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakePBS]:
     found.stop()
 
 
-def answered(name: str) -> dict[str, qsub.Details]:
+def answered(name: str) -> dict[str, pbs_states.Details]:
     return json.loads((ANSWERS / f"jobs-{name}.json").read_text())["Jobs"]
 
 
 def told(name: str) -> dict[str, JobState]:
     """By the name of each job, which its token has too."""
-    states = qsub.states(answered(name)).items()
+    states = pbs_states.states(answered(name)).items()
     return {str(answered(name)[job_id]["Job_Name"]) + task(job_id): s for job_id, s in states}
 
 
@@ -57,9 +57,9 @@ def task(job_id: str) -> str:
         ("held_operator", Phase.WAITING, "H", "Job held by root on "),
         ("follower_two", Phase.OVER, "deleted before it ran, since what it waited for failed", ""),
         ("later", Phase.WAITING, "W", "no reason told"),
-        ("orphan", Phase.WAITING, "H", qsub.ORPHANED),
-        ("orphan_any", Phase.WAITING, "H", qsub.ORPHANED),
-        ("after_orphan", Phase.WAITING, "H", "after 2051.pbshost"),
+        ("orphan", Phase.WAITING, "H", pbs_states.ORPHANED),
+        ("orphan_any", Phase.WAITING, "H", pbs_states.ORPHANED),
+        ("after_orphan", Phase.WAITING, "H", pbs_states.ORPHANED),
         ("limit", Phase.RUNNING, "R", RAN),
         ("suspended", Phase.RUNNING, "S", "Job run at "),
         ("array[]", Phase.RUNNING, "B", "Job Array Began at "),
@@ -104,9 +104,11 @@ def test_how_jobs_ended(job: str, state: str) -> None:
 
 def test_only_what_ran_and_ended_well_has_succeeded() -> None:
     jobs = answered("over")
-    well = {str(found["Job_Name"]) + task(i) for i, found in jobs.items() if qsub.succeeded(found)}
+    well = {
+        str(found["Job_Name"]) + task(i) for i, found in jobs.items() if pbs_states.succeeded(found)
+    }
     assert well == {"succeeded", "suspended", "array[0]", "array[2]", "array[3]"}
-    assert not any(map(qsub.succeeded, answered("ending").values()))
+    assert not any(map(pbs_states.succeeded, answered("ending").values()))
 
 
 def test_jobs_that_are_being_ended() -> None:
@@ -124,20 +126,23 @@ def test_tokens_are_read_back() -> None:
 
 def test_dependencies_of_both_sides() -> None:
     jobs = {found["Job_Name"]: found for found in answered("live").values()}
-    assert qsub.waits_for(jobs["follower_two"]) == ["2036.pbshost", "2046.pbshost"]
-    assert qsub.waiting(jobs["follower_two"]) == ["2058.pbshost"]
-    assert qsub.depends(jobs["never"]) == [
+    assert pbs_states.waits_for(jobs["follower_two"]) == ["2036.pbshost", "2046.pbshost"]
+    assert pbs_states.waiting(jobs["follower_two"]) == ["2058.pbshost"]
+    assert pbs_states.depends(jobs["never"]) == [
         ("beforeok", ["2051.pbshost"]), ("beforeany", ["2052.pbshost"])
     ]  # fmt: skip
-    assert qsub.depends(jobs["huge"]) == []
+    assert pbs_states.depends(jobs["huge"]) == []
 
 
 def test_a_held_job_whose_need_is_not_known_any_more_is_an_orphan() -> None:
     jobs = answered("live")
     waits = jobs["2053.pbshost"]
-    assert not qsub.is_orphan(waits, jobs)
-    assert qsub.is_orphan(waits, {})
-    assert not qsub.is_orphan(jobs["2046.pbshost"], {})  # held by its user, waits for none
+    assert not pbs_states.is_orphan(waits, jobs, is_all=True)
+    assert pbs_states.is_orphan(waits, {}, is_all=True)
+    assert not pbs_states.is_orphan(waits, {}, is_all=False)  # it was not asked about
+    assert not pbs_states.is_orphan(
+        jobs["2046.pbshost"], {}, is_all=True
+    )  # held by its user, waits for none
 
 
 # Submitting
@@ -237,12 +242,12 @@ def test_all_jobs_come_in_two_calls(pbs: FakePBS) -> None:
     ids = [qsub.submit(request()) for _ in range(3)]
     array = qsub.submit(Request(["-J", "0-1", "-o", "/dev/null"], ["/bin/true"], "tabc"))
     found = qsub.jobs()
-    tasks = [qsub.task_id(array, index) for index in (0, 1)]
+    tasks = [pbs_states.task_id(array, index) for index in (0, 1)]
     assert set(found) == {*ids, array, *tasks}
     assert len(pbs.calls("qselect")) == len(pbs.calls("qstat")) == 1
-    assert {qsub.array_of(job_id) for job_id in tasks} == {array}
-    assert [qsub.array_of(job_id) for job_id in ids] == ids
-    assert qsub.number(array) == qsub.number(tasks[1]) == 4
+    assert {pbs_states.array_of(job_id) for job_id in tasks} == {array}
+    assert [pbs_states.array_of(job_id) for job_id in ids] == ids
+    assert pbs_states.number(array) == pbs_states.number(tasks[1]) == 4
 
 
 def test_nobodys_jobs(pbs: FakePBS) -> None:
@@ -315,7 +320,7 @@ def held(dependency: str = "") -> str:
 
 def depend_of(pbs: FakePBS, job_id: str) -> set[str]:
     """What a job waits for."""
-    found = qsub.depends(pbs.job(job_id))
+    found = pbs_states.depends(pbs.job(job_id))
     return {":".join([kind, *ids]) for kind, ids in found if kind.startswith("after")}
 
 
@@ -343,7 +348,7 @@ def test_what_waits_for_a_follower_goes_on_waiting_for_it(pbs: FakePBS) -> None:
     last = held(f"afterok:{follower}")
     qsub.point_at(held(f"afterany:{job}"), job)
     assert depend_of(pbs, last) == {f"afterok:{follower}"}
-    assert qsub.waiting(pbs.job(follower)) == [last]
+    assert pbs_states.waiting(pbs.job(follower)) == [last]
 
 
 def test_followers_stay_if_the_job_then_ends_well(pbs: FakePBS) -> None:
