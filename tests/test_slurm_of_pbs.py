@@ -15,8 +15,8 @@ from slurm import qsub, succession
 from slurm.errors import SchedulerError, SubmitLimit, Unreachable
 from slurm.of_pbs import PBS
 from slurm.orders import Order
-from slurm.preemption import END
 from slurm.pbs_states import ORPHANED
+from slurm.preemption import END
 from slurm.qsub import Request
 from slurm.resources import Profile, Resources
 from slurm.scheduler import Phase
@@ -271,7 +271,7 @@ def test_what_waits_for_a_job_that_was_deleted_after_a_preemption_is_stuck(pbs: 
     pbs.wait(first, "Q")
     THERE.cancel([first])
     found = THERE.jobs()
-    assert found[first].state == "deleted while it waited to run again"
+    assert found[first].state == "deleted before it ran again"
     assert found[second].is_stuck
 
 
