@@ -26,6 +26,7 @@ RAN = "Job run at Sun Nov 22 at 15:43 on (pbshost:ncpus=1)"
 def pbs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakePBS]:
     for module in (qsub, commands):
         monkeypatch.setattr(module, "_LOOK_AGAIN_S", 0.01)
+    monkeypatch.chdir(tmp_path)  # where the outputs of jobs go
     found = fake_pbs.install(tmp_path, monkeypatch)
     yield found
     found.stop()
