@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from checkpoints import files
-from jobs import records, submissions
+from jobs import followers, records, submissions
 from jobs.local import signal_attempt
 from jobs.pipeline import Stage, stages
 from jobs.run import Run
@@ -38,7 +38,20 @@ def cancel(run: Run) -> str:
         raise problem
     told = [f"asked to save and stop: {', '.join(here)}"] if here else []
     told += [f"removed from the queue: {', '.join(removed)}"] if removed else []
+    told += _restored(run, traces)
     return "; ".join(told) or "nothing ran here, and nothing was queued"
+
+
+def _restored(run: Run, traces: list["_Trace"]) -> list[str]:
+    """What came back of a sweep's other runs, in words: with a job PBS deletes all that waits for
+    its end.
+    """
+    said: list[str] = []
+    sweep = Run(run.path.resolve().parent)
+    at_pbs = any(followers.SCHEDULER in trace.schedulers for trace in traces)
+    if at_pbs and sweep.exists and sweep.is_sweep:
+        followers.restore(str(sweep.path), said.append)
+    return said
 
 
 @dataclass(frozen=True)

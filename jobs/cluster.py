@@ -132,6 +132,8 @@ class ClusterLauncher:
             if job_id and in_vain:
                 doomed.append(self._jobs.pop(id(stage)))
                 missing[id(stage)] = stage
+            elif job_id and not self._needs(stage):
+                self._lane.append(job_id)
         self._scheduler.cancel(reversed(doomed))
         return list(missing.values())
 
@@ -150,15 +152,15 @@ class ClusterLauncher:
 
     def _queued_job(self, stage: Stage) -> str | None:
         """The waiting or running job of a stage, whoever submitted it."""
-        record = self._submission(stage)
+        record, attempt = self._submission(stage), self._attempt(stage)
         if record and "job_id" not in record and "refused" not in record:
             self._find_lost(stage, record)
-        if state := submissions.live(record, self._states):
-            if not state.is_stuck:
-                return submissions.last(record, self._states)
-            self.say(f"{stage.name}: job {state.job_id} is held for ever; submitted anew")
-            self._scheduler.cancel([state.job_id])
-        attempt = self._attempt(stage)
+        for known in (record, attempt):
+            for removed in submissions.remove_stuck(stage.run, known, self._states):
+                self.say(f"{stage.name}: job {removed} would be held for ever; removed")
+                del self._states[removed]
+        if job_id := submissions.last(record, self._states):
+            return job_id
         state = submissions.live(attempt, self._states)
         if attempt and state and (state.is_waiting or ("cause" not in attempt and state.is_live)):
             return state.job_id
@@ -196,6 +198,7 @@ class ClusterLauncher:
 
     def _submit(self, group: Group, last: bool) -> None:
         first, token = group.stages[0], submissions.new_token()
+        needs = sorted(self._needs(first))
         group = self._in_lane(group)
         order = self._order(group, token, last)
         facts = {
@@ -219,15 +222,17 @@ class ClusterLauncher:
             raise
         for stage, intent in zip(group.stages, intents, strict=True):
             self._jobs[id(stage)] = submissions.accepted(stage.run, intent, number)
-        waits = f", after {', '.join(sorted(self._needs(first)))}" if self._needs(first) else ""
+        waits = f", after {', '.join(needs)}" if needs else ""
         count = f" ({len(group.stages)} tasks)" if group.indices else ""
         name = status.display_name(self.run if group.indices else first.run, self.runs)
         self.say(f"{name} {first.name}: job {number}{count}{'' if group.indices else waits}")
         self._go_on(group, folder, token)
+        if not group.indices and not needs:
+            self._lane.append(self._jobs[id(first)])
 
     def _in_lane(self, group: Group) -> Group:
-        """Of a sweep whose runs are jobs of their own, no more than `max_running` at a time: each
-        waits for the one so many places before it, however that ends.
+        """Of a sweep whose runs are jobs of their own, no more than `max_running` at a time: what
+        waits for no stage waits for the job so many places before it, however that ends.
         """
         at_once, single = self.options.max_running, self.run.is_sweep and not group.indices
         if not single or not at_once or group.dependency or len(self._lane) < at_once:
@@ -242,8 +247,6 @@ class ClusterLauncher:
             if chain := self._scheduler.go_on_with(folder, token, job_id, count, self.say):
                 self._jobs[id(stage)] = chain[-1]
                 self.say(f"{stage.name}: {', '.join(chain)} go on in turn")
-        if not group.indices and not stage.after:
-            self._lane.append(self._jobs[id(stage)])
 
     def _intend(self, group: Group, token: str, facts: dict[str, Any]) -> list[dict[str, Any]]:
         intents: list[dict[str, Any]] = []

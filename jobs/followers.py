@@ -5,6 +5,7 @@ goes on and succeeds.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from slurm.errors import SchedulerError, Unreachable
 from slurm.scheduler import JobState
 
 ROOT = "GANYMEDE_ROOT"  # environment of a job: the folder of the run or pipeline it belongs to
-_PBS = "pbs"
+SCHEDULER = "pbs"  # the only one that deletes them
+_GONE = "gone"  # how a job left the queue of which PBS knows no more
 
 
 def restore(root: str, say: Callable[[str], None] = print) -> list[str]:
@@ -25,54 +27,81 @@ def restore(root: str, say: Callable[[str], None] = print) -> list[str]:
     What was cancelled, or fails by what else it needs, is left alone.
     """
     graph = stages(Run(Path(root)))
+    if all(records.completion(stage.run, stage.name) for stage in graph):
+        return []
+    restoring = _Restoring(graph, say)
     try:
-        if not _some_dropped(graph):  # as it mostly is: PBS is asked about these few jobs alone
-            return []
-        return _restore(graph, schedulers.of(_PBS).jobs(), say)
+        restoring.restore()
     except SchedulerError as error:
         say(f"what comes next could not be submitted again ({error}): ganymede resume does it")
     except RunError as error:  # another stage, or a person, is at it
         say(str(error))
-    return []
+    return restoring.again
 
 
-def _some_dropped(graph: list[Stage]) -> bool:
-    """Whether there is anything to restore, as far as the jobs that have not begun can tell."""
-    newest = ((stage, submissions.latest(stage.run, stage.name)) for stage in graph)
-    open_ones = [
-        (stage, record)
-        for stage, record in newest
-        if record and _never_began(stage, record) and not records.completion(stage.run, stage.name)
-    ]
-    states = pbs_states.states(qsub.details(str(record["job_id"]) for _, record in open_ones))
-    return any(_was_dropped(stage, record, states) for stage, record in open_ones)
+@dataclass
+class _Restoring:
+    """One look at all stages of a pipeline, in their order."""
+
+    graph: list[Stage]
+    say: Callable[[str], None]
+    states: dict[str, JobState] = field(default_factory=dict)
+    coming: dict[int, str] = field(default_factory=dict)  # jobs by the stage's id()
+    again: list[str] = field(default_factory=list)
+    _submitted: dict[str, tuple[Stage, dict[str, Any]]] = field(default_factory=dict)
+
+    def restore(self) -> None:
+        # In this order: what another one submits in between is noticed when ours is recorded.
+        known = [(stage, submissions.latest(stage.run, stage.name)) for stage in self.graph]
+        self._submitted = {record["token"]: (stage, record) for stage, record in known if record}
+        ids = (str(record["job_id"]) for _, record in known if record and "job_id" in record)
+        self.states = qsub.jobs(ended=ids)
+        for stage, record in known:
+            if records.completion(stage.run, stage.name):
+                submissions.remove_stuck(stage.run, record, self.states)
+            elif job_id := self._comes(record):
+                self.coming[id(stage)] = job_id
+            elif record and self._may_come(stage) and _was_dropped(stage, record, self.states):
+                submissions.remove_stuck(stage.run, record, self.states)
+                self._submit(stage, record)
+
+    def _comes(self, record: dict[str, Any] | None) -> str | None:
+        """The job that a stage is left to, the last one of a chain."""
+        job_id = submissions.last(record, self.states)
+        return None if job_id is None or self.states[job_id].is_stuck else job_id
+
+    def _may_come(self, stage: Stage) -> bool:
+        """Whether all that it needs is finished or comes itself."""
+        return all(
+            id(need) in self.coming or records.completion(need.run, need.name)
+            for need in stage.after
+        )
+
+    def _submit(self, stage: Stage, record: dict[str, Any]) -> None:
+        pbs = schedulers.of(SCHEDULER)
+        needs = [self.coming[id(need)] for need in stage.after if id(need) in self.coming]
+        dependency = pbs.after(needs) or pbs.after_any(self._lane(record))
+        job_id = _submit_again(stage, record, dependency)
+        self.say(f"{stage.run.path.name} {stage.name}: PBS had deleted it; again as job {job_id}")
+        self.coming[id(stage)] = job_id
+        self.again.append(job_id)
+
+    def _lane(self, record: dict[str, Any]) -> list[str]:
+        """Of a sweep with few runs at a time: the job that now stands where the one did whose end
+        this one waited for.
+        """
+        while before := self.states.get(_any_end(record)):
+            if before.token not in self._submitted:
+                break
+            stage, record = self._submitted[before.token]
+            if job_id := self.coming.get(id(stage)):
+                return [job_id]
+        return []
 
 
-def _restore(
-    graph: list[Stage], states: dict[str, JobState], say: Callable[[str], None]
-) -> list[str]:
-    coming: dict[int, str] = {}  # jobs by the stage's id()
-    again = []
-    for stage in graph:
-        if records.completion(stage.run, stage.name):
-            continue
-        record = submissions.latest(stage.run, stage.name)
-        live = submissions.live(record, states)
-        if live and not live.is_stuck:
-            coming[id(stage)] = live.job_id
-            continue
-        needs = [n for n in stage.after if not records.completion(n.run, n.name)]
-        if any(id(need) not in coming for need in needs):
-            continue
-        if not record or not _was_dropped(stage, record, states):
-            continue
-        if live:
-            qsub.cancel([live.job_id])
-        job_id = _submit_again(stage, record, [coming[id(need)] for need in needs])
-        say(f"{stage.run.path.name} {stage.name}: PBS had deleted it; again as job {job_id}")
-        coming[id(stage)] = job_id
-        again.append(job_id)
-    return again
+def _any_end(record: dict[str, Any]) -> str:
+    """The job whose end, good or not, another one waits for."""
+    return str(record.get("dependency", "")).partition("afterany:")[2]
 
 
 def _never_began(stage: Stage, record: dict[str, Any]) -> bool:
@@ -88,16 +117,19 @@ def _was_dropped(stage: Stage, record: dict[str, Any], states: dict[str, JobStat
     if not _never_began(stage, record):
         return False
     left = states.get(str(record["job_id"]))
-    return left is None or left.is_stuck or left.state == pbs_states.DROPPED
+    if left is not None and left.is_stuck:
+        return True
+    told = record.get("left") or (left.state if left else _GONE)
+    return submissions.was_removed(record) or told in (pbs_states.DROPPED, _GONE)
 
 
-def _submit_again(stage: Stage, record: dict[str, Any], needs: list[str]) -> str:
+def _submit_again(stage: Stage, record: dict[str, Any], dependency: str) -> str:
     """The same wrapper under another token. Raises SchedulerError, or RunError if somebody else
     does so.
     """
     order = record.get("order", record["token"])  # whose wrapper and pickles they are
-    token, dependency = submissions.new_token(), schedulers.of(_PBS).after(needs)
-    facts = {"scheduler": _PBS, "profile": record.get("profile"), "dependency": dependency}
+    token = submissions.new_token()
+    facts = {"scheduler": SCHEDULER, "profile": record.get("profile"), "dependency": dependency}
     intent = submissions.intend(
         stage.run, stage.name, record["number"], token, None, order=order, **facts
     )

@@ -220,11 +220,11 @@ def _job(stage: Stage, known: _Known, queued: Queue) -> tuple[JobState | None, b
     answered = None not in answers.values()
     record, attempt = known.submission, known.attempt or {}
     went_to, ran_under = submissions.scheduler_of(record or {}), records.scheduler_of(attempt)
-    live = submissions.live(record, answers.get(went_to) or {})
+    live, found_by = submissions.live(record, answers.get(went_to) or {}), record
     if live is None and ran_under and known.may_come_back:
-        live = submissions.live(attempt, answers.get(ran_under) or {})
+        live, found_by = submissions.live(attempt, answers.get(ran_under) or {}), attempt
     if live and live.is_stuck:
-        _clear(stage, record, live, went_to)
+        _clear(stage, found_by, answers)
         return None, answered
     states = answers.get(went_to)
     if live or states is None or not record or not record.get("job_id"):
@@ -238,12 +238,13 @@ def _job(stage: Stage, known: _Known, queued: Queue) -> tuple[JobState | None, b
     return None, answered
 
 
-def _clear(stage: Stage, record: dict[str, Any] | None, stuck: JobState, scheduler: str) -> None:
-    """Remove a job that its scheduler would hold for ever."""
-    with contextlib.suppress(SchedulerError, OSError):
-        schedulers.of(scheduler).cancel([stuck.job_id])
-        if record:
-            submissions.left_queue(stage.run, record, f"removed: {stuck.reason}")
+def _clear(
+    stage: Stage, record: dict[str, Any] | None, answers: dict[str, dict[str, JobState] | None]
+) -> None:
+    """Remove what its scheduler would hold for ever."""
+    states = answers.get(submissions.scheduler_of(record or {})) or {}
+    with contextlib.suppress(SchedulerError, OSError):  # somebody else's run may be looked at
+        submissions.remove_stuck(stage.run, record, states)
 
 
 def _just_submitted(record: dict[str, Any]) -> JobState:

@@ -18,6 +18,7 @@ from slurm.scheduler import JobState, by_token
 
 _LONGEST_S = 1200.0  # a client waits less for an answer (see `slurm.queue.submit`)
 _FIRST = "slurm"  # the scheduler of records that name none
+_REMOVED = "removed: "  # how a job left the queue that would have been held there for ever
 
 
 def latest(run: Run, stage: str) -> dict[str, Any] | None:
@@ -137,15 +138,36 @@ def live(record: dict[str, Any] | None, states: dict[str, JobState]) -> JobState
     if state and state.is_live:
         return state
     # Rather the one that runs: the next may be in the queue already.
-    return min(later(record, states), key=lambda state: state.is_waiting, default=None)
+    return min(later(record, states), key=lambda s: (s.is_waiting, s.is_stuck), default=None)
 
 
 def last(record: dict[str, Any] | None, states: dict[str, JobState]) -> str | None:
     """The live job of a submission that is the last to go on: others are to wait for it."""
-    if found := later(record, states):
+    if found := [state for state in later(record, states) if not state.is_stuck]:
         return found[-1].job_id
     state = live(record, states)
     return state.job_id if state else None
+
+
+def stuck(record: dict[str, Any] | None, states: dict[str, JobState]) -> list[JobState]:
+    """The jobs of a submission that their scheduler would hold for ever."""
+    first = states.get(job_of(record, states) or "")
+    return [s for s in (first, *later(record, states)) if s and s.is_live and s.is_stuck]
+
+
+def remove_stuck(run: Run, record: dict[str, Any] | None, states: dict[str, JobState]) -> list[str]:
+    """Have them removed, and put it on record; returns them. Raises SchedulerError."""
+    found = stuck(record, states)
+    if record and found:
+        schedulers.of(scheduler_of(record)).cancel(s.job_id for s in reversed(found))
+        if "intended" in record and found[0].job_id == record.get("job_id"):
+            left_queue(run, record, f"{_REMOVED}{found[0].reason}")
+    return [state.job_id for state in found]
+
+
+def was_removed(record: dict[str, Any]) -> bool:
+    """Whether the job of a submission was removed as one that would be held for ever."""
+    return str(record.get("left", "")).startswith(_REMOVED)
 
 
 def later(record: dict[str, Any] | None, states: dict[str, JobState]) -> list[JobState]:

@@ -38,12 +38,12 @@ def goes_on() -> bool:
         if pbs_states.is_rerun(mine):
             say("PBS itself queues this job again")
             return False  # and lets nothing go that waits for it
-        waiting = pbs_states.states(qsub.details(pbs_states.waiting(mine))).values()
-        if heirs := [
-            state.job_id for state in waiting if state.is_waiting and state.token == token
-        ]:
+        live = qsub.jobs(ended=()).values()
+        waiting = [state for state in live if state.token == token and state.is_waiting]
+        if heirs := [state.job_id for state in waiting if not state.is_stuck]:
             say(f"job {heirs[0]} waits already, and goes on")
             return True
+        qsub.cancel(state.job_id for state in waiting)  # of a chain that somebody has broken
         succession.hand_over(say)
         return True
     except SchedulerError as error:

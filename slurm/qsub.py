@@ -70,25 +70,34 @@ def details(
         raise SchedulerError(f"qstat's answer cannot be read: {error}") from None
 
 
-def jobs(patience_s: float = 0.0, say: Callable[[str], None] = print) -> dict[str, JobState]:
+def jobs(
+    patience_s: float = 0.0,
+    say: Callable[[str], None] = print,
+    ended: Iterable[str] | None = None,
+) -> dict[str, JobState]:
     """All jobs of this user that PBS still knows, tasks of arrays one by one: two calls, a third
     one if a job waits for one that is somebody else's or that has come in between.
+
+    `ended`: of those that are over these alone, for who must not ask for a whole history.
     """
-    known = own = _own(patience_s, say)
+    ids = _ids(ended is None, patience_s, say)
+    known = own = details([*ids, *(ended or ())], patience_s, say)
     needs = {need for found in own.values() for need in pbs_states.waits_for(found)}
     if strange := sorted(needs - own.keys()):
         known = details([*map(pbs_states.array_of, own), *strange], patience_s, say)
     return {i: state for i, state in pbs_states.states(known, is_all=True).items() if i in own}
 
 
-def _own(patience_s: float, say: Callable[[str], None]) -> dict[str, Details]:
-    user = pwd.getpwuid(os.getuid()).pw_name
-    done = commands.ask("qselect", "-x", "-u", user, patience_s=patience_s, say=say, title=TITLE)
+def _ids(history: bool, patience_s: float, say: Callable[[str], None]) -> list[str]:
+    """The ids of this user's jobs, with or without those that are over."""
+    command = ["-u", pwd.getpwuid(os.getuid()).pw_name]
+    option = ["-x"] if history else []
+    done = commands.ask("qselect", *option, *command, patience_s=patience_s, say=say, title=TITLE)
     if _NO_HISTORY in done.stderr:
-        done = commands.ask("qselect", "-u", user, patience_s=patience_s, say=say, title=TITLE)
+        done = commands.ask("qselect", *command, patience_s=patience_s, say=say, title=TITLE)
     if done.returncode:
         raise SchedulerError(commands.told(done))
-    return details(done.stdout.split(), patience_s, say)
+    return done.stdout.split()
 
 
 @dataclass(frozen=True)
@@ -154,7 +163,8 @@ def _look_for(call: str, end: float, say: Callable[[str], None]) -> str | None:
     """Ask twice, some time apart: a request may still lie in the server's queue."""
     for _ in range(2):
         time.sleep(_LOOK_AGAIN_S)
-        for job_id, found in _own(max(end - time.monotonic(), 0), say).items():
+        left_s = max(end - time.monotonic(), 0)
+        for job_id, found in details(_ids(True, left_s, say), left_s, say).items():
             if found.get("Variable_List", {}).get(_CALL) == call:
                 return pbs_states.array_of(job_id)
     return None

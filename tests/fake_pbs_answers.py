@@ -2,6 +2,7 @@
 
 import json
 import signal
+import time
 import traceback
 from typing import TYPE_CHECKING, Any
 
@@ -199,6 +200,9 @@ def qhold(server: "Server", request: dict[str, Any]) -> Answer:
         job = find(server.jobs, name, text)
         if name == "qhold":
             job.holds.add("u")
+            job.comment = (
+                f"Job held by {job.attributes['Job_Owner'].partition('@')[0]} on {time.ctime()}"
+            )
         else:
             job.holds.discard("u")
         server.hold(job)

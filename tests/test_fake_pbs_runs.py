@@ -37,6 +37,12 @@ def test_where_output_goes(cluster: Cluster) -> None:
     assert modes == [0o644, 0o600]
 
 
+def test_dev_null_stays_everybodys(cluster: Cluster) -> None:
+    mode = Path("/dev/null").stat().st_mode
+    cluster.wait(cluster.bash("echo out", "-o", "/dev/null", "-e", "/dev/null"))
+    assert Path("/dev/null").stat().st_mode == mode
+
+
 def test_a_script_and_the_options_in_it(cluster: Cluster) -> None:
     told = "#!/bin/bash\n#PBS -N told -j oe\n#PBS -v A=1\n\n# now\necho $A $0\n#PBS -N late\n"
     cluster.write("s.sh", told)

@@ -1,9 +1,12 @@
 """Whether an attempt still runs, asked of whoever can know."""
 
 import platform
+from collections.abc import Iterator
 from pathlib import Path
 
+import fake_pbs
 import pytest
+from fake_pbs import FakePBS
 from fake_slurm import FakeSlurm, install
 from other_scheduler import register
 
@@ -12,6 +15,8 @@ from jobs.liveness import is_alive, settle
 from jobs.ranks import Place
 from jobs.records import Attempt, Cause
 from jobs.run import Run
+from slurm import qsub
+from slurm.qsub import Request
 from slurm.scheduler import Phase
 
 HERE = Place()
@@ -172,3 +177,53 @@ def test_a_process_without_scheduler_lost_no_node(slurm: FakeSlurm, run: Run) ->
     settle(run, "train", HERE)
     assert records.latest(run, "train")["cause"] == Cause.KILLED
     assert slurm.calls("sinfo") == []
+
+
+# What PBS still knows of an end
+
+
+@pytest.fixture
+def pbs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakePBS]:
+    found = fake_pbs.install(tmp_path / "there", monkeypatch)
+    found.change(walltime_late=0.0, kill_delay=0.1, blind_s=0.0)
+    yield found
+    found.stop()
+
+
+@pytest.mark.parametrize(
+    ("what", "cause"),
+    [
+        ("is over its limit", Cause.TIME_LIMIT),
+        ("was deleted", Cause.CANCELLED),
+        ("was killed", Cause.KILLED),
+        ("is unknown", Cause.KILLED),
+    ],
+)
+def test_pbs_is_asked_how_a_job_ended(pbs: FakePBS, run: Run, what: str, cause: Cause) -> None:
+    job_id = qsub.submit(Request(("-l", "walltime=1"), ("/bin/sleep", "60"), "t1"))
+    record = begin(run, Place(job_id=job_id, scheduler="pbs"))
+    assert is_alive(record, HERE)
+    settle(run, "train", HERE)
+    assert "cause" not in (records.latest(run, "train") or {})
+    if what != "is over its limit":
+        pbs.wait(job_id, "R")
+        qsub.call(*("qdel", job_id) if what == "was deleted" else ("qsig", "-s", "KILL", job_id))
+    pbs.wait(job_id)
+    if what == "is unknown":
+        pbs.purge(job_id)
+    assert not is_alive(record, HERE)
+    settle(run, "train", place("8"))
+    assert records.latest(run, "train")["cause"] == cause
+
+
+def test_a_pbs_that_cannot_be_asked_tells_no_cause(pbs: FakePBS, run: Run) -> None:
+    """It is alive for all that is known; and for a moment PBS may not answer the next question."""
+    job_id = qsub.submit(Request((), ("/bin/true",), "t1"))
+    begin(run, Place(job_id=job_id, scheduler="pbs"))
+    pbs.wait(job_id)
+    silent = "Connection refused\nqstat: cannot connect to server fakepbs (errno=15010)"
+    pbs.fail("qstat", silent, status=255)
+    settle(run, "train", HERE)
+    assert "cause" not in (records.latest(run, "train") or {})
+    settle(run, "train", HERE)
+    assert records.latest(run, "train")["cause"] == Cause.KILLED

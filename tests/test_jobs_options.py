@@ -11,6 +11,7 @@ from jobs.options import Launch, Logs, New, Resume
 from jobs.run import RunError
 from slurm import queue
 from slurm.errors import SchedulerError
+from slurm.of_pbs import PBS
 from slurm.resources import Profile, Resources
 from slurm.schedulers import SCHEDULERS
 
@@ -103,6 +104,17 @@ def test_here_and_there_contradict_each_other() -> None:
         Launch(on="slurm", here=True).check()
 
 
+def test_a_chain_is_for_pbs() -> None:
+    for place in ("local", "slurm"):
+        with pytest.raises(RunError, match=f"--chain is for PBS; --on {place} goes on without"):
+            Launch(on=place, chain=1).check()
+
+
+def test_pbs_is_a_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SCHEDULERS, "pbs", PBS())
+    assert Launch(on="pbs", chain=3).check() == Profile()
+
+
 def test_a_profile_is_looked_up() -> None:
     Path("clusters.toml").write_text("[x]\nretries = 9")
     Path("clusters.toml").chmod(0o644)
@@ -115,6 +127,8 @@ def test_a_profile_is_looked_up() -> None:
     ("make", "message"),
     [
         (lambda: Launch(max_running=0), "max_running is 0; allowed: 1 or more"),
+        (lambda: Launch(on="pbs", chain=-1), "chain is -1; allowed: 0 to 100"),
+        (lambda: Launch(on="pbs", chain=101), "chain is 101; allowed: 0 to 100"),
         (lambda: New(threads=-1), "threads is -1; allowed: 0 or more"),
         (lambda: Logs(run="x", lines=0), "lines is 0; allowed: 1 or more"),
         (lambda: Launch(runs=Path(__file__)), "allowed: a folder, there or to be made"),

@@ -180,3 +180,49 @@ def test_time_limits_without_progress_end_a_line_of_jobs(
     assert left.value.code == (2 if is_refused else 85)
     said = "3 attempts came to their time limit without any progress beyond step 0"
     assert (said in capsys.readouterr().out) == is_refused
+
+
+@pytest.mark.parametrize(
+    ("last", "line", "is_refused"),
+    [
+        ({"cause": "crashed", "next": "failed"}, "1.there", True),
+        ({"cause": "cancelled"}, "1.there", True),
+        ({"cause": "cancelled"}, "2.there", False),  # somebody has asked for it anew
+        ({"cause": "crashed", "next": "requeue"}, "1.there", False),
+        ({"cause": "time limit", "next": "requeue"}, "1.there", False),
+        ({"cause": "killed"}, "1.there", False),  # noticed by this job itself
+    ],
+)
+def test_the_rest_of_a_chain_does_not_go_on_after_an_end_for_good(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    last: dict[str, str],
+    line: str,
+    is_refused: bool,
+) -> None:
+    register(monkeypatch)
+    facts = {"scheduler": "other", "job_id": "1.there", "line": "1.there"}
+    attempt = records.Attempt.begin(Run(tmp_path), "work", **facts)
+    attempt.update(**last)
+    start(monkeypatch, "other", "2.there", line)
+    if not is_refused:
+        assert Job(tmp_path)() == "finished"
+        return
+    with pytest.raises(SystemExit) as left:
+        Job(tmp_path)()
+    assert left.value.code == 2
+    said = f"work not begun: job 1.there before it ended for good: {last['cause']}"
+    assert said in capsys.readouterr().out
+    assert records.numbers(Run(tmp_path), "work") == [1]
+
+
+def test_a_job_that_is_started_again_is_no_rest_of_a_chain(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An operator, or PBS, has put it back into the queue."""
+    register(monkeypatch)
+    facts = {"scheduler": "other", "job_id": "1.there", "line": "1.there"}
+    records.Attempt.begin(Run(tmp_path), "work", **facts).update(cause="crashed", next="failed")
+    start(monkeypatch, "other", "1.there")
+    assert Job(tmp_path)() == "finished"

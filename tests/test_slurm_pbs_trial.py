@@ -23,6 +23,7 @@ def pbs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakePBS]:
     for name in ("_LOOK_S", "_ASK_S"):
         monkeypatch.setattr(pbs_trial, name, 0.05)
     monkeypatch.setattr(pbs_trial, "_END_S", 5.0)
+    monkeypatch.chdir(tmp_path)  # where the outputs of jobs go
     found = fake_pbs.install(tmp_path, monkeypatch)
     yield found
     found.stop()

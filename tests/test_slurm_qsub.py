@@ -26,6 +26,7 @@ RAN = "Job run at Sun Nov 22 at 15:43 on (pbshost:ncpus=1)"
 def pbs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakePBS]:
     for module in (qsub, commands):
         monkeypatch.setattr(module, "_LOOK_AGAIN_S", 0.01)
+    monkeypatch.chdir(tmp_path)  # where the outputs of jobs go
     found = fake_pbs.install(tmp_path, monkeypatch)
     yield found
     found.stop()
@@ -136,7 +137,7 @@ def test_dependencies_of_both_sides() -> None:
 
 def test_a_held_job_whose_need_is_not_known_any_more_is_an_orphan() -> None:
     jobs = answered("live")
-    waits = jobs["2046.pbshost"] | {"depend": "afterok:2036.pbshost@pbshost"}
+    waits = jobs["2046.pbshost"] | {"depend": "afterok:2038.pbshost@pbshost"}
     assert not pbs_states.is_orphan(waits, jobs, is_all=True)
     assert pbs_states.is_orphan(waits, {}, is_all=True)
     assert not pbs_states.is_orphan(waits, {}, is_all=False)  # it was not asked about
