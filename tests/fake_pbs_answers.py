@@ -16,7 +16,7 @@ from fake_pbs_common import (
     resources_of,
     whole,
 )
-from fake_pbs_jobs import RUNNING, Job
+from fake_pbs_jobs import HOST, RUNNING, Job
 from fake_pbs_qstat import VERSION, qselect, qstat, show
 from fake_pbs_qsub import qsub
 
@@ -283,6 +283,8 @@ def operate(server: "Server", action: str, job_id: str) -> Answer:
         rerun(server, job)
     elif action == "purge":
         forget(server, job_id)
+    elif action == "drop":
+        server.delete(job, f"Scheduler@{HOST}")
     elif action.endswith("suspend") and job.state == "R":
         server.suspend(job, by_scheduler=action == "suspend")
     elif action.endswith("resume") and job.state == "S":

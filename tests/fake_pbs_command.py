@@ -31,7 +31,7 @@ def ask(request: dict) -> dict | None:
 
 def main() -> int:
     request = {"command": NAME, "arguments": GIVEN, "environment": dict(os.environ)}
-    request["folder"] = os.getcwd()
+    request |= {"folder": os.getcwd(), "session": os.getsid(0)}
     answer = ask(request | {"first": True})
     while answer and "again" in answer:  # what the command waits for has not happened yet
         if answer.get("stdin"):

@@ -17,7 +17,7 @@ from fake_pbs_common import (
     options_of,
     resources_of,
 )
-from fake_pbs_jobs import HOST, Job
+from fake_pbs_jobs import HOST, RUNNING, Job
 
 if TYPE_CHECKING:
     from fake_pbs_server import Server
@@ -42,7 +42,9 @@ def qsub(server: "Server", request: dict[str, Any]) -> dict[str, Any]:
     depend = depend_of("qsub", further["depend"]) if "depend" in further else {}
     indices = indices_of(options)
     variables = variables_of(options, request)
-    if not server.settings["qsub_in_jobs"] and "PBS_JOBID" in request["environment"]:
+    running = [job for job in server.jobs.values() if job.state in RUNNING]
+    sessions = {process.pid for job in running for process in job.processes()}
+    if not server.settings["qsub_in_jobs"] and request["session"] in sessions:
         raise Refused("qsub: Bad UID for job execution", 175)
     last = {letter: values[-1] for letter, values in options.items()}
     number = server.next
