@@ -264,12 +264,13 @@ def test_another_signal_may_be_chosen_as_submitit_has_it(
 ) -> None:
     monkeypatch.setenv("SUBMITIT_PREEMPT_SIGNAL", "USR1")
     monkeypatch.setattr(PBSJobEnvironment, "USR_SIG", "USR1")
-    soon = executor(minutes=1, signal_delay_s=58, export_env=False).submit(Count(60))
-    told = executor().submit(Count(30))
+    made = PBSExecutor("logs", max_num_timeout=50)
+    made.update_parameters(minutes=1, signal_delay_s=57)  # told after three seconds
+    soon, told = made.submit(Count(80)), executor().submit(Count(30))
     wait_for(lambda: has_printed(told, "at 10\n"))
     told._interrupt()
-    for job in (told, soon):
-        assert [job_id for _, job_id in job.result()] == [job.job_id, job.present_id]
+    assert [job_id for _, job_id in told.result()] == [told.job_id, told.present_id]
+    assert soon.result()[-1][1] == soon.present_id != soon.job_id
 
 
 # What it is given
