@@ -12,7 +12,7 @@ from typing import Any
 from jobs import records, submissions
 from jobs.pipeline import Stage, stages
 from jobs.run import Run, RunError
-from slurm import qsub, schedulers, succession
+from slurm import pbs_states, qsub, schedulers, succession
 from slurm.errors import SchedulerError, Unreachable
 from slurm.scheduler import JobState
 
@@ -54,7 +54,8 @@ class _Restoring:
         # In this order: what another one submits in between is noticed when ours is recorded.
         known = [(stage, submissions.latest(stage.run, stage.name)) for stage in self.graph]
         self._submitted = {record["token"]: (stage, record) for stage, record in known if record}
-        self.states = schedulers.of(SCHEDULER).jobs()
+        ids = (str(record["job_id"]) for _, record in known if record and "job_id" in record)
+        self.states = qsub.jobs(ended=ids)
         for stage, record in known:
             if records.completion(stage.run, stage.name):
                 submissions.remove_stuck(stage.run, record, self.states)
@@ -103,18 +104,23 @@ def _any_end(record: dict[str, Any]) -> str:
     return str(record.get("dependency", "")).partition("afterany:")[2]
 
 
-def _was_dropped(stage: Stage, record: dict[str, Any], states: dict[str, JobState]) -> bool:
-    """Whether PBS took a stage's job away before it began; not if a person did."""
+def _never_began(stage: Stage, record: dict[str, Any]) -> bool:
+    """Whether a submission was accepted, not cancelled, and has had no attempt."""
     if "job_id" not in record or stage.run.cancel_file.exists():
         return False
     attempt = records.latest(stage.run, stage.name)
-    if attempt is not None and attempt["started"] >= record["intended"]:
+    return attempt is None or attempt["started"] < record["intended"]
+
+
+def _was_dropped(stage: Stage, record: dict[str, Any], states: dict[str, JobState]) -> bool:
+    """Whether PBS took a stage's job away before it began; not if a person did."""
+    if not _never_began(stage, record):
         return False
     left = states.get(str(record["job_id"]))
     if left is not None and left.is_stuck:
         return True
     told = record.get("left") or (left.state if left else _GONE)
-    return submissions.was_removed(record) or told in (qsub.DROPPED, _GONE)
+    return submissions.was_removed(record) or told in (pbs_states.DROPPED, _GONE)
 
 
 def _submit_again(stage: Stage, record: dict[str, Any], dependency: str) -> str:

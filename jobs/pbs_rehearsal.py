@@ -7,7 +7,7 @@ from pathlib import Path
 from jobs import file_system, records, rehearsal
 from jobs.rehearsal import REQUEUE_S, Rehearsal
 from jobs.stage import say as say_with_time
-from slurm import pbs_capabilities, pbs_trial, qsub, schedulers
+from slurm import pbs_capabilities, pbs_states, pbs_trial, qsub, schedulers
 from slurm.errors import SchedulerError
 from slurm.findings import Finding, Verdict
 from slurm.resources import Profile, Resources
@@ -64,5 +64,5 @@ class OnPBS(Rehearsal):
         return next((job_id for job_id in heirs if job_id != before), None)
 
     def _look(self) -> JobState:
-        found = qsub.states(qsub.details([self.job_id])).get(self.job_id)
+        found = pbs_states.states(qsub.details([self.job_id])).get(self.job_id)
         return found or JobState(self.job_id, "unknown", "None", None, Phase.OVER)

@@ -12,10 +12,9 @@ import sys
 from jobs import followers
 from jobs.closing import Given
 from jobs.stage import EXIT_REQUEUE, say
-from slurm import qsub, succession
+from slurm import pbs_states, qsub, succession
 from slurm.errors import SchedulerError
 from slurm.orders import TOKEN
-from slurm.scheduler import Phase
 
 _TOLD = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
@@ -35,16 +34,14 @@ def goes_on() -> bool:
     """See that another job goes on; whether one does."""
     job_id, token = os.environ["PBS_JOBID"], os.environ[TOKEN]
     try:
-        if qsub.is_being_rerun(job_id):
+        mine = qsub.details([job_id]).get(job_id, {})
+        if pbs_states.is_rerun(mine):
             say("PBS itself queues this job again")
             return False  # and lets nothing go that waits for it
-        waiting = [
-            state
-            for state in qsub.jobs().values()
-            if state.token == token and state.job_id != job_id and state.phase == Phase.WAITING
-        ]
+        live = qsub.jobs(ended=()).values()
+        waiting = [state for state in live if state.token == token and state.is_waiting]
         if heirs := [state.job_id for state in waiting if not state.is_stuck]:
-            say(f"job {min(heirs, key=qsub.number)} waits already, and goes on")
+            say(f"job {heirs[0]} waits already, and goes on")
             return True
         qsub.cancel(state.job_id for state in waiting)  # of a chain that somebody has broken
         succession.hand_over(say)

@@ -36,6 +36,8 @@ def claim(count: int, whole_node: bool) -> Claim:
             names.append(name)
             taken.locks.append(lock)
     if len(names) < count:
+        for lock in taken.locks:
+            lock.close()
         raise SchedulerError(
             f"{count} GPUs were booked on {socket.gethostname()}, whose scheduler names none of "
             f"them; free there: {len(names)} of {len(found)}. Book whole nodes (--exclusive), or "

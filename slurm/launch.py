@@ -22,7 +22,7 @@ from slurm.errors import SchedulerError
 
 _POLL_S = 0.1
 _KILL_S = 15.0  # after SIGTERM
-_PEERS_S = 60.0  # for which an ended node waits for the others
+_WARNING = "SUBMITIT_PREEMPT_SIGNAL"  # environment: by which signal submitit wants to be told
 _REFUSED = 2
 _TOLD = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 _FIRST_PORT, _PORTS = 20000, 10000  # below those that the system gives away
@@ -54,7 +54,7 @@ class Ranks:
 
     of: Node
     processes: list["subprocess.Popen[bytes]"] = field(default_factory=list)
-    _warned: bool = False
+    _warned: set[int] = field(default_factory=set)  # their ids
     _told_at: float | None = None  # when they were told to end, in monotonic seconds
 
     def start(self, visible_gpus: str | None) -> None:
@@ -90,9 +90,14 @@ class Ranks:
         return max(map(exit_status, self.processes))
 
     def _warn(self) -> None:
-        if not self._warned and self.of.warn_at is not None and time.time() > self.of.warn_at:
-            self._warned = True
-            self._signal(signal.SIGUSR2)
+        """Each once, when it has a handler: one that is still loading would die of it."""
+        if self.of.warn_at is None or time.time() < self.of.warn_at:
+            return
+        number = signal.Signals[f"SIG{os.environ.get(_WARNING) or 'USR2'}"]
+        for process in self.processes:
+            if process.pid not in self._warned and catches(process.pid, number):
+                self._warned.add(process.pid)
+                process.send_signal(number)
 
     def _signal(self, number: signal.Signals) -> None:
         for process in self.processes:
@@ -100,6 +105,16 @@ class Ranks:
 
     def _failed_peers(self) -> bool:
         return any(status for status in peers(self.of).values())
+
+
+def catches(pid: int, number: signal.Signals) -> bool:
+    """Whether a process has a handler for a signal; False if there is no such process."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return False
+    caught = next((line.split()[1] for line in lines if line.startswith("SigCgt:")), "0")
+    return bool(int(caught, 16) >> (number - 1) & 1)
 
 
 def exit_status(process: "subprocess.Popen[bytes]") -> int:
@@ -165,9 +180,8 @@ def run(of: Node) -> int:
 
 
 def _all_peers(of: Node) -> dict[int, int]:
-    """How the others have ended, once all have."""
-    end = time.monotonic() + _PEERS_S
-    while len(found := peers(of)) < of.nodes - 1 and time.monotonic() < end:
+    """How the others have ended, once all have; of one that is lost, the wrapper tells."""
+    while len(found := peers(of)) < of.nodes - 1:
         time.sleep(_POLL_S)
     return found
 

@@ -12,7 +12,7 @@ from typing import Any
 from submitit.core import plugins
 from submitit.core.utils import DelayedSubmission
 
-from slurm import chain, commands, pbs_script, qsub, succession
+from slurm import chain, commands, pbs_script, pbs_states, qsub, succession
 from slurm.errors import SchedulerError
 from slurm.orders import Order
 from slurm.pbs_script import Wrapping
@@ -34,7 +34,7 @@ def write(order: Order, folder: Path, functions: Sequence[Callable[[], Any]]) ->
     folder.mkdir(parents=True, exist_ok=True)
     for index, function in enumerate(functions):
         DelayedSubmission(function).dump(folder / f"{order.token}_{index}.pkl")
-    (folder / f"{order.token}.sh").write_text(text, "utf-8")
+    pbs_script.write(folder / f"{order.token}.sh", text)
 
 
 class PBS(Scheduler):
@@ -79,10 +79,10 @@ class PBS(Scheduler):
         return qsub.submit(Request(options, executable, order.token, order.dependency), say)
 
     def task_id(self, job_id: str, index: int | None) -> str:
-        return job_id if index is None else qsub.task_id(job_id, index)
+        return job_id if index is None else pbs_states.task_id(job_id, index)
 
     def split_id(self, job_id: str) -> tuple[str, int | None]:
-        array = qsub.array_of(job_id)
+        array = pbs_states.array_of(job_id)
         return array, None if array == job_id else int(
             job_id[job_id.index("[") + 1 :].split("]")[0]
         )
@@ -103,7 +103,7 @@ class PBS(Scheduler):
         qsub.cancel(job_ids)
 
     def is_live(self, job_id: str) -> bool:
-        found = qsub.states(qsub.details([job_id])).get(job_id)
+        found = pbs_states.states(qsub.details([job_id])).get(job_id)
         return found is not None and found.is_live
 
     def why_stopped(self, job_id: str, restarts: int, signalled: bool = True) -> str | None:
@@ -111,7 +111,7 @@ class PBS(Scheduler):
         return qsub.why_stopped(job_id, float(end) if end else None)
 
     def how_ended(self, job_id: str) -> str | None:
-        return qsub.why_ended(qsub.details([job_id]).get(job_id, {}))
+        return pbs_states.why_ended(qsub.details([job_id]).get(job_id, {}))
 
     def go_on_with(
         self, folder: Path, token: str, job_id: str, count: int, say: Callable[[str], None] = print

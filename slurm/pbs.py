@@ -5,29 +5,29 @@ ranks, cancelling, and functions with a method `checkpoint`, which go on after a
 time limit. On PBS they go on as another job; to whoever submitted them they keep their id.
 """
 
+import contextlib
 import os
 import shlex
-import signal
-import subprocess
 import sys
-import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
-from types import FrameType
-from typing import Any, ClassVar
+from typing import Any
 
-from submitit.core import core, job_environment, logger
+from submitit.core import core, logger
 from submitit.core.utils import DelayedSubmission, JobPaths
 
-from slurm import pbs_script, qsub, succession
-from slurm.errors import SchedulerError
+from slurm import pbs_script, pbs_states, qsub, succession
+from slurm.errors import SchedulerError, Unreachable
 from slurm.orders import Order
+from slurm.pbs_environment import PBSJobEnvironment
+from slurm.pbs_jobs import PBSJob
 from slurm.pbs_script import Wrapping
 from slurm.qsub import Request
 from slurm.resources import Profile, Resources
-from slurm.scheduler import Phase
+
+__all__ = ["PBSExecutor", "PBSJob", "PBSJobEnvironment"]  # for the entry points, and for users
 
 _MINUTES = 5  # as submitit's own default on Slurm
 _WARN_S = 90.0
@@ -41,131 +41,10 @@ _DEFAULTS: dict[str, Any] = {
     "export_env": True,
     **{item.name: None for item in fields(Resources)},
     "minutes": _MINUTES,
+    "nodes": 1,
+    "tasks_per_node": 1,  # as submitit has it, however many GPUs there are
 }
-
-
-class PBSInfoWatcher(core.InfoWatcher):  # type: ignore[misc]
-    """Asks PBS about all jobs at once, each under the id under which it goes on at present."""
-
-    def __init__(self, delay_s: int = 60) -> None:
-        super().__init__(delay_s)
-        self.folders: dict[str, Path] = {}  # of the jobs' files
-
-    def get_state(self, job_id: str, mode: str = "standard") -> str:
-        """PENDING, RUNNING, SUSPENDED, COMPLETING, COMPLETED, FAILED, CANCELLED, TIMEOUT; GONE for
-        a job that PBS no longer knows; UNKNOWN while it does not answer.
-        """
-        return str(self.get_info(job_id, mode).get("State", "UNKNOWN"))
-
-    def update(self) -> None:
-        asked = sorted(self._registered - self._finished)
-        if not asked:
-            return
-        self._num_calls += 1
-        self._last_status_check = time.time()
-        now, known = self._present_ids(asked), {}
-        try:
-            known = qsub.details(now.values())
-            if now != self._present_ids(asked):  # one has gone on in between
-                now = self._present_ids(asked)
-                known = qsub.details(now.values())
-        except SchedulerError as error:
-            logger.get_logger().warning(f"{error}: states may be out of date")
-            return
-        for job_id, present in now.items():
-            found = known.get(present)
-            info = {} if found is None else {k: str(v) for k, v in found.items()}
-            self._info_dict[job_id] = info | {"State": _state(found), "JobID": present}
-            if self.is_done(job_id, mode="cache"):
-                self._finished.add(job_id)
-
-    def _present_ids(self, job_ids: Iterable[str]) -> dict[str, str]:
-        return {job_id: succession.newest(self.folders[job_id], job_id) for job_id in job_ids}
-
-
-def _state(found: qsub.Details | None) -> str:
-    """In submitit's words."""
-    if found is None:
-        return "GONE"
-    state = qsub.states({"": found})[""]
-    if state.phase == Phase.OVER:
-        if qsub.succeeded(found):
-            return "COMPLETED"
-        if found.get("Exit_status") == qsub.WALLTIME:
-            return "TIMEOUT"
-        return "CANCELLED" if "deleted" in state.state else "FAILED"
-    if found["job_state"] in ("S", "U"):
-        return "SUSPENDED"
-    return {Phase.WAITING: "PENDING", Phase.RUNNING: "RUNNING"}.get(state.phase, "COMPLETING")
-
-
-class PBSJob(core.Job[core.R]):  # type: ignore[misc]
-    """A job on PBS, under the id that it was submitted with."""
-
-    _cancel_command = "qdel"
-    watcher: ClassVar[PBSInfoWatcher] = PBSInfoWatcher(delay_s=30)
-
-    def _register_in_watcher(self) -> None:
-        folder = JobPaths.get_first_id_independent_folder(self.paths._folder)
-        self.watcher.folders[self.job_id] = Path(folder)
-        super()._register_in_watcher()
-
-    @property
-    def present_id(self) -> str:
-        """The id under which it goes on at present."""
-        return succession.newest(self.watcher.folders[self.job_id], self.job_id)
-
-    def cancel(self, check: bool = True) -> None:
-        """Have it removed, and the job as which it may just be going on."""
-        while True:
-            present = self.present_id
-            try:
-                qsub.cancel([present])
-            except SchedulerError:
-                if check:
-                    raise
-            if present == self.present_id:
-                return
-
-    def _interrupt(self, timeout: bool = False) -> None:
-        """Send what a job gets when its time is up, for tests."""
-        subprocess.check_call(["qsig", "-s", PBSJobEnvironment.USR_SIG, self.present_id])
-
-
-class PBSJobEnvironment(job_environment.JobEnvironment):  # type: ignore[misc]
-    """A rank's place, as `slurm.launch` tells it."""
-
-    _env: ClassVar[dict[str, str]] = {
-        "job_id": "SUBMITIT_PBS_JOB_ID",
-        "num_tasks": "SUBMITIT_PBS_NUM_TASKS",
-        "num_nodes": "SUBMITIT_PBS_NUM_NODES",
-        "node": "SUBMITIT_PBS_NODE",
-        "global_rank": "SUBMITIT_PBS_GLOBAL_RANK",
-        "local_rank": "SUBMITIT_PBS_LOCAL_RANK",
-    }
-
-    @property
-    def hostnames(self) -> Sequence[str]:
-        return (os.environ.get("SUBMITIT_PBS_HOSTS") or str(self.hostname)).split(",")
-
-    def _handle_signals(self, paths: JobPaths, submission: DelayedSubmission) -> None:
-        super()._handle_signals(paths, submission)
-        handler = job_environment.SignalHandler(self, paths, submission)
-
-        def terminated(number: int, frame: FrameType | None) -> None:
-            """PBS either deletes the job, or queues it again by itself, under its id."""
-            if hasattr(submission.function, "checkpoint"):
-                handler.checkpoint_and_exit(number, frame)
-            else:
-                handler.bypass(number, frame)
-
-        signal.signal(signal.SIGTERM, terminated)
-
-    def _requeue(self, countdown: int) -> None:
-        """Submit the job that goes on in this one's place."""
-        say = logger.get_logger().info
-        say(f"going on as another job ({countdown} remaining timeouts)")
-        succession.hand_over(say=say)
+_SIGNAL = "SUBMITIT_PREEMPT_SIGNAL"  # environment: submitit's own way to choose another one
 
 
 class PBSExecutor(core.PicklingExecutor):  # type: ignore[misc]
@@ -184,7 +63,7 @@ class PBSExecutor(core.PicklingExecutor):  # type: ignore[misc]
         max_pickle_size_gb: float = 1.0,
         python: str | None = None,
     ) -> None:
-        super().__init__(folder, max_num_timeout, max_pickle_size_gb)
+        super().__init__(_check_folder(folder), max_num_timeout, max_pickle_size_gb)
         self.parameters: dict[str, Any] = {}
         self.python = shlex.quote(sys.executable) if python is None else python
         if self.affinity() <= 0:
@@ -263,21 +142,26 @@ class PBSExecutor(core.PicklingExecutor):  # type: ignore[misc]
             warn_s=chosen["signal_delay_s"],
             stderr_apart=not chosen["stderr_to_stdout"],
             python=self.python,
-            environment=pbs_script.environment_here() if chosen["export_env"] else {},
+            environment=_environment(chosen["export_env"]),
         )
         text = pbs_script.script(order, folder, wrapping, self.folder)
         folder.mkdir(parents=True, exist_ok=True)
         self._dump(delayed, folder, token, chosen["minutes"])
         wrapper = folder / f"{token}.sh"
-        wrapper.touch(mode=0o600)  # it holds the environment
-        wrapper.write_text(text, "utf-8")
+        pbs_script.write(wrapper, text)
         succession.write_options(wrapper, options)
-        number = qsub.submit(
-            Request(options, ("/bin/bash", str(wrapper)), token), logger.get_logger().warning
-        )
+        request = Request(options, ("/bin/bash", str(wrapper)), token)
+        try:
+            number = qsub.submit(request, logger.get_logger().warning)
+        except Unreachable:
+            raise  # there may be such a job, and these are its files
+        except SchedulerError:
+            for path in folder.glob(f"{token}*"):
+                path.unlink()
+            raise
         return [
             self._job(
-                qsub.task_id(number, index) if order.indices else number, folder, token, index
+                pbs_states.task_id(number, index) if order.indices else number, folder, token, index
             )
             for index in range(len(delayed))
         ]
@@ -292,7 +176,8 @@ class PBSExecutor(core.PicklingExecutor):  # type: ignore[misc]
             one.dump(path)
             size_gb = len(delayed) * path.stat().st_size / 1024**3
             if size_gb > self.max_pickle_size_gb:
-                path.unlink()
+                for written in folder.glob(f"{token}_*.pkl"):
+                    written.unlink()
                 raise RuntimeError(
                     f"{len(delayed)} pickles of together {size_gb:.2f} GB; allowed: "
                     f"{self.max_pickle_size_gb} (max_pickle_size_gb)"
@@ -304,7 +189,7 @@ class PBSExecutor(core.PicklingExecutor):  # type: ignore[misc]
         job = PBSJob(folder=self.folder, job_id=job_id, tasks=list(range(tasks)))
         job.paths.folder.mkdir(parents=True, exist_ok=True)
         pickle, link = folder / f"{token}_{index}.pkl", job.paths.submitted_pickle
-        if not link.exists():  # the job links it too, should this process die before
+        with contextlib.suppress(FileExistsError):  # the job links it too: this process may die
             link.symlink_to(pickle)
         return job
 
@@ -321,6 +206,18 @@ class PBSExecutor(core.PicklingExecutor):  # type: ignore[misc]
     @staticmethod
     def _get_job_id_from_submission_command(string: bytes | str) -> str:
         raise NotImplementedError
+
+
+def _check_folder(folder: str | Path) -> Path:
+    """`folder` itself. Raises SchedulerError if jobs could not find it."""
+    pbs_script.check_folder(Path(str(folder).replace("%j", "")))
+    return Path(folder)
+
+
+def _environment(everything: bool) -> dict[str, str]:
+    """What a job gets of this process's environment."""
+    here = pbs_script.environment_here() if everything else {}
+    return here | {_SIGNAL: os.environ[_SIGNAL]} if _SIGNAL in os.environ else here
 
 
 def _extra(chosen: dict[str, Any]) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from slurm import pbs_script, pbs_values, qsub
 from slurm.errors import SchedulerError
-from slurm.qsub import Details
+from slurm.pbs_states import Details
 from slurm.resources import Resources
 
 _NO_PROJECT = "_pbs_project_default"

@@ -20,8 +20,8 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LONGEST_NAME = 200
 # What a job must not take from the machine that submits: its own of these are right.
 _OF_THE_MACHINE = re.compile(
-    "HOME|PWD|OLDPWD|SHLVL|_|TMPDIR|HOSTNAME|DISPLAY|XAUTHORITY|SSH_.*|XDG_.*|DBUS_.*|TERM|"
-    "CUDA_VISIBLE_DEVICES|OMP_NUM_THREADS|NCPUS|ENVIRONMENT|BASH_FUNC.*|GANYMEDE_.*"
+    "HOME|PWD|OLDPWD|SHLVL|SHELLOPTS|BASHOPTS|_|TMPDIR|HOSTNAME|DISPLAY|XAUTHORITY|SSH_.*|XDG_.*|"
+    "DBUS_.*|TERM|CUDA_VISIBLE_DEVICES|OMP_NUM_THREADS|NCPUS|ENVIRONMENT|BASH_FUNC.*|GANYMEDE_.*"
 )
 
 
@@ -42,7 +42,9 @@ def options(order: Order, folder: Path) -> list[str]:
     wanted, mail = order.resources, order.profile.mail
     _check(wanted)
     words = ["-N", _NAME.sub("_", order.name)[:_LONGEST_NAME], "-j", "oe", "-k", "doe"]
-    words += ["-o", f"{folder}/", "-W", f"umask={umask():03o}", "-r", "y", "-l", _select(wanted)]
+    # In -o, qsub takes ASCII alone. What matters most is in the wrapper's own logs.
+    words += ["-o", f"{folder}/" if str(folder).isascii() else os.devnull]
+    words += ["-W", f"umask={umask():03o}", "-r", "y", "-l", _select(wanted)]
     if place := _place(wanted):
         words += ["-l", f"place={place}"]
     if wanted.minutes is not None:
@@ -94,7 +96,9 @@ _EXTRA = ("a", "c", "h", "l", "p", "q", "P", "S", "u", "W")
 
 def _select(wanted: Resources) -> str:
     ranks = wanted.ranks_per_node
-    chunk = [f"ncpus={(wanted.cpus_per_task or 1) * ranks}", f"mpiprocs={ranks}"]
+    cpus = wanted.cpus_per_task or 1
+    # As many threads as a rank has cores: by itself PBS gives each rank those of all.
+    chunk = [f"ncpus={cpus * ranks}", f"mpiprocs={ranks}", f"ompthreads={cpus}"]
     if wanted.mem_gb:
         chunk.append(f"mem={round(wanted.mem_gb * 1024)}mb")
     if wanted.gpus_per_node:
@@ -143,17 +147,13 @@ def script(order: Order, folder: Path, wrapping: Wrapping, submitit_folder: Path
     launch += ["--stderr-apart"] if wrapping.stderr_apart else []
     exported = {**wrapping.environment, **order.variables}
     exported.pop(TOKEN, None)  # PBS brings it along: this script may be submitted once more
+    # A folder that is not there fails the job by name, as a set-up line does.
+    setup = (f"cd {shlex.quote(str(Path.cwd()))}", *profile.setup)
     limit = "" if wanted.minutes is None else max(round(60 * wanted.minutes), 1)
     warn = "" if wrapping.warn_s is None else wrapping.warn_s
     lines = [
         *opening(),
-        *(f"export {name}={shlex.quote(value)}" for name, value in wrapping.environment.items()),
-        *(
-            f"export {name}={shlex.quote(v)}"
-            for name, v in order.variables.items()
-            if name != TOKEN
-        ),
-        f"cd {shlex.quote(str(Path.cwd()))} || exit 2",
+        *(f"export {name}={shlex.quote(value)}" for name, value in exported.items()),
         f"ganymede_python=({python})",
         f"ganymede_launch=({shlex.join(launch)})",
         f"ganymede_closing=({shlex.join(wrapping.closing)})",
@@ -166,11 +166,19 @@ def script(order: Order, folder: Path, wrapping: Wrapping, submitit_folder: Path
         part("setup.sh"),
         part("pbs.sh"),
         'ganymede_begin "$@"',
-        *(f"ganymede_setup {shlex.quote(line)}" for line in profile.setup),
+        *(f"ganymede_setup {shlex.quote(line)}" for line in setup),
         "ganymede_attempt",
         "exit $?",
     ]
     return "\n".join(lines) + "\n"
+
+
+def write(path: Path, text: str) -> None:
+    """A wrapper, for its owner alone: it may hold a whole environment, and bytes that are no UTF-8,
+    as Python has them from there.
+    """
+    path.touch(mode=0o600)
+    path.write_text(text, "utf-8", errors="surrogateescape")
 
 
 def opening() -> list[str]:

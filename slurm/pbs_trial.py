@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from slurm import pbs_script, qsub
+from slurm import pbs_script, pbs_states, qsub
 from slurm.errors import SchedulerError
 from slurm.executors import part
 from slurm.findings import Finding, Verdict
@@ -149,7 +149,7 @@ class _Trial:
             return
         known = qsub.details([self.job_id], patience_s=_START_S, say=self.say)
         self._next_ask = time.monotonic() + _ASK_S
-        state = qsub.states(known).get(self.job_id)
+        state = pbs_states.states(known).get(self.job_id)
         self._phase = state.phase if state else Phase.OVER
         self._words = f"{state.state} ({state.reason})" if state else "gone from the queue"
         told = f"job {self.job_id}: {self._words}"

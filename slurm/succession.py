@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from slurm import qsub
+from slurm import pbs_states, qsub
 from slurm.errors import SchedulerError
 from slurm.orders import TOKEN
 from slurm.qsub import Request
@@ -65,7 +65,7 @@ def hand_over(say: Callable[[str], None] = print) -> str:
     Raises SchedulerError, as where a site forbids qsub on its nodes.
     """
     job_id, script = os.environ["PBS_JOBID"], Path(os.environ[_SCRIPT])
-    is_task = job_id != qsub.array_of(job_id)
+    is_task = job_id != pbs_states.array_of(job_id)
     successor = resubmit(
         script,
         os.environ[TOKEN],  # the same: so its submitter finds it

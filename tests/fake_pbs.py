@@ -53,6 +53,10 @@ class FakePBS:
         """As an operator's qrerun, or a preemption by method R: the job keeps its id."""
         self._ask("operate", action="requeue", job_id=job_id)
 
+    def drop(self, job_id: str) -> None:
+        """As a preemption by method D: the job is deleted."""
+        self._ask("operate", action="drop", job_id=job_id)
+
     def suspend(self, job_id: str) -> None:
         """As a preemption by method S: SIGSTOP."""
         self._ask("operate", action="suspend", job_id=job_id)

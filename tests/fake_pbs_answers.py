@@ -16,7 +16,7 @@ from fake_pbs_common import (
     resources_of,
     whole,
 )
-from fake_pbs_jobs import RUNNING, Job
+from fake_pbs_jobs import HOST, RUNNING, Job
 from fake_pbs_qstat import VERSION, qselect, qstat, show
 from fake_pbs_qsub import qsub
 
@@ -152,7 +152,7 @@ def rerun(server: "Server", job: Job) -> None:
 def qalter(server: "Server", request: dict[str, Any]) -> Answer:
     known = "a:A:c:e:h:j:k:l:m:M:N:o:p:r:R:S:u:W:P:"
     options, given = options_of("qalter", request["arguments"], known, "AlNW")
-    depend = {}
+    depend: dict[str, list[str]] = {}
     for text in options.get("W", []):
         key, _, value = text.partition("=")
         if key != "depend":
@@ -180,8 +180,8 @@ def not_while_running(what: str, job: Job) -> Refused:
 def alter_resources(server: "Server", job: Job, given: list[str]) -> None:
     names = {pair.partition("=")[0] for text in given for pair in text.split(",")}
     if job.state in "QHW":
-        kept = ("select", "place", "walltime")
-        kept = [f"{k}={job.resources[k]}" for k in kept if k in job.resources]
+        names = {"select", "place", "walltime"} & job.resources.keys()
+        kept = [f"{name}={job.resources[name]}" for name in sorted(names)]
         job.resources, job.chunks = resources_of("qalter", [*kept, *given], server.settings)
         return
     for name in sorted(names - {"walltime"}):
@@ -283,6 +283,8 @@ def operate(server: "Server", action: str, job_id: str) -> Answer:
         rerun(server, job)
     elif action == "purge":
         forget(server, job_id)
+    elif action == "drop":
+        server.delete(job, f"Scheduler@{HOST}")
     elif action.endswith("suspend") and job.state == "R":
         server.suspend(job, by_scheduler=action == "suspend")
     elif action.endswith("resume") and job.state == "S":

@@ -12,10 +12,10 @@ NAME, GIVEN = Path(__file__).name, sys.argv[1:]
 FOLDER = Path(__file__).parent.parent
 TOLD = "Couldn't connect to cluster: fakepbs" if NAME == "qdel" else ""
 TOLD = TOLD or f"{NAME}: cannot connect to server fakepbs (errno=15010)"
-caught = []
+caught: list[int] = []
 
 
-def ask(request):
+def ask(request: dict) -> dict | None:
     """The server's answer; None if it is down."""
     with socket.socket(socket.AF_UNIX) as connection:
         try:
@@ -29,9 +29,9 @@ def ask(request):
     return json.loads(answer) if answer else None
 
 
-def main():
+def main() -> int:
     request = {"command": NAME, "arguments": GIVEN, "environment": dict(os.environ)}
-    request["folder"] = os.getcwd()
+    request |= {"folder": os.getcwd(), "session": os.getsid(0)}
     answer = ask(request | {"first": True})
     while answer and "again" in answer:  # what the command waits for has not happened yet
         if answer.get("stdin"):
@@ -44,7 +44,9 @@ def main():
         sys.stdout.write(answer.pop("output", ""))
         sys.stdout.flush()
         answer = ask(request | answer["again"] | {"first": False, "caught": caught})
-    if answer is None:
+    if answer is None and GIVEN == ["--version"]:  # a command knows its own
+        answer = {"status": 0, "output": "pbs_version = 23.06.06\n", "error": ""}
+    elif answer is None:
         told = f"Connection refused\n{TOLD}\n"
         answer = {"status": 255 if NAME == "qstat" else 162, "output": "", "error": told}
     if answer.get("kills"):

@@ -183,7 +183,10 @@ class Job:
             spooled = folder / "spool" / f"{self.id}.{output}"
             try:
                 if spooled.exists():
-                    shutil.copy(spooled, self.path(output, home))
+                    path = self.path(output, home)
+                    # Root's copy of its mode would close /dev/null to everybody else.
+                    copy = shutil.copyfile if path.is_char_device() else shutil.copy
+                    copy(spooled, path)
                     spooled.unlink()
             except OSError:
                 delivered = False

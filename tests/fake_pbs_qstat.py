@@ -124,8 +124,8 @@ def show(job: Job, server: "Server") -> dict[str, Any]:
         found["substate"] = 41
     if job.array is None or job.is_mere:
         found["Hold_Types"] = "".join(sorted(seen.holds)) or "n"
-        waits = seen.depend.items()
-        waits = [":".join([kind, *(f"{i}@{HOST}" for i in ids)]) for kind, ids in waits]
+        depend = seen.depend.items()
+        waits = [":".join([kind, *(f"{i}@{HOST}" for i in ids)]) for kind, ids in depend]
         found |= {"depend": ",".join(waits)} if waits else {}
     comment = "Subjob finished" if job.lost else seen.comment
     found |= {"comment": comment} if comment else {}

@@ -17,7 +17,7 @@ from fake_pbs_common import (
     options_of,
     resources_of,
 )
-from fake_pbs_jobs import HOST, Job
+from fake_pbs_jobs import HOST, RUNNING, Job
 
 if TYPE_CHECKING:
     from fake_pbs_server import Server
@@ -27,17 +27,14 @@ UNDERSTOOD = "aAehjJklmMNopPqrvVWz"
 LEGAL = {
     "N": r"[^\s/:,\[\]]+", "J": r"\d+-\d+(:\d+)?(%\d+)?", "j": "oe|eo|n", "k": "n|d?[oe]{1,2}",
     "a": r"(((\d\d)?\d\d)?\d\d)?(\d\d)?\d{4}(\.\d\d)?", "m": "n|[abej]+",
-    "p": r"-?(\d{1,3}|10[01]\d|102[0-4])", "r": "y|n", "o": "[^:]+", "e": "[^:]+",
+    "p": r"-?(\d{1,3}|10[01]\d|102[0-4])", "r": "y|n", "o": "[ -~]+", "e": "[ -~]+",
 }  # fmt: skip
 NO_ENVIRONMENT = "qsub: cannot send environment with the job"
 
 
 def qsub(server: "Server", request: dict[str, Any]) -> dict[str, Any]:
     if "wait" in request:
-        job = server.jobs.get(request["wait"])
-        if job and job.is_live:
-            return {"again": {"wait": job.id}}
-        return {"status": (job.exit_status or 0) & 255 if job else 0}
+        return wait_for(server.jobs.get(request["wait"]))
     options, argv, text = read(request)
     if text is None:
         return {"again": {}, "stdin": True}
@@ -45,7 +42,9 @@ def qsub(server: "Server", request: dict[str, Any]) -> dict[str, Any]:
     depend = depend_of("qsub", further["depend"]) if "depend" in further else {}
     indices = indices_of(options)
     variables = variables_of(options, request)
-    if not server.settings["qsub_in_jobs"] and "PBS_JOBID" in request["environment"]:
+    running = [job for job in server.jobs.values() if job.state in RUNNING]
+    sessions = {process.pid for job in running for process in job.processes()}
+    if not server.settings["qsub_in_jobs"] and request["session"] in sessions:
         raise Refused("qsub: Bad UID for job execution", 175)
     last = {letter: values[-1] for letter, values in options.items()}
     number = server.next
@@ -76,6 +75,13 @@ def qsub(server: "Server", request: dict[str, Any]) -> dict[str, Any]:
     if further.get("block") == "true":
         return {"again": {"wait": job.id}, "output": f"{job.id}\n"}
     return {"output": "" if "z" in options else f"{job.id}\n"}
+
+
+def wait_for(job: Job | None) -> dict[str, Any]:
+    """Of -W block=true."""
+    if job and job.is_live:
+        return {"again": {"wait": job.id}}
+    return {"status": (job.exit_status or 0) & 255 if job else 0}
 
 
 def read(request: dict[str, Any]) -> tuple[Options, list[str], str | None]:

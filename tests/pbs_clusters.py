@@ -15,6 +15,8 @@ import pytest
 import real_pbs
 
 Done = subprocess.CompletedProcess[str]
+# A shell that waits without a child: a real MoM notices late that a child has ended.
+IDLES = "exec 3<> <(:); while true; do read -rt 0.1 -u 3; done"
 OK, FAILED, DELETED = 92, 93, 91  # substates of jobs that are over
 
 
@@ -91,7 +93,7 @@ class Cluster:
         os.chown(self.folder / name, owner.st_uid, owner.st_gid)
 
     def text(self, name: str) -> str:
-        return (self.folder / name).read_text()
+        return (self.folder / name).read_text(errors="replace")
 
     def last(self, name: str) -> float:
         """The time that a program has noted last; the line may have been cut short."""

@@ -1,7 +1,8 @@
 """What somebody does who knows submitit and nothing else, on the cluster that is named.
 
-Prints a line for each thing it tried. `python submitit_script.py CLUSTER`; with a folder and the id
-of a job after it, it tells what has become of that job.
+Prints a line for each thing it tried: `python submitit_script.py CLUSTER`. With the word `start`
+after it, it submits a job that takes some seconds, and prints its id; with a folder and a job's id,
+it waits for that job, and prints what became of it.
 """
 
 import asyncio
@@ -236,10 +237,14 @@ def main() -> None:
     tell_of_limits()
 
 
+def start() -> None:
+    print(executor().submit(Count(100)).job_id)
+
+
 def read(folder: str, job_id: str) -> None:
     job = plugins.get_executors()[CLUSTER].job_class(folder=folder, job_id=job_id)
     print(job.result(), job.done())
 
 
 if __name__ == "__main__":
-    read(*sys.argv[2:]) if len(sys.argv) > 2 else main()
+    {2: main, 3: lambda word: start(), 4: read}[len(sys.argv)](*sys.argv[2:])

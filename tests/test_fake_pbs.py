@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pbs_clusters import DELETED, FAILED, OK, Cluster, after, ended, number, use
+from pbs_clusters import DELETED, FAILED, IDLES, OK, Cluster, after, ended, number, use
 
 
 @pytest.fixture(params=["fake", "real"])
@@ -101,7 +101,7 @@ def test_deleting_a_job_that_waits_for_another_deletes_what_waits_for_it(
 
 @pytest.mark.parametrize("status", [0, 7])
 def test_a_deleted_job_ends_as_it_likes_but_is_no_success(cluster: Cluster, status: int) -> None:
-    waits = f"trap 'echo caught; exit {status}' TERM; {cluster.started}; sleep 60 & wait"
+    waits = f"trap 'echo caught; exit {status}' TERM; {cluster.started}; {IDLES}"
     job = cluster.bash(waits, "-o", "said", "-k", "doe")
     kinds = ("afterok", "afternotok", "afterany")
     children = [cluster.true(*after(kind, job)) for kind in kinds]

@@ -33,7 +33,7 @@ def cluster(pbs: FakePBS, tmp_path: Path) -> Cluster:
 
 
 def test_a_job_that_does_not_end_is_killed_after_the_delay(pbs: FakePBS, cluster: Cluster) -> None:
-    pbs.change(kill_delay=1.0)
+    pbs.change(kill_delay=2.0)
     job = cluster.bash(STUBBORN.format(cluster.started), "-k", "doe", "-o", "said")
     cluster.until_it_runs(job)
     cluster.run("qdel", job)
@@ -46,7 +46,7 @@ def test_a_job_that_does_not_end_is_killed_after_the_delay(pbs: FakePBS, cluster
 
 
 def test_children_have_the_delay_even_if_their_leader_ends(pbs: FakePBS, cluster: Cluster) -> None:
-    pbs.change(kill_delay=1.0)
+    pbs.change(kill_delay=2.0)
     child = "(trap '' TERM; while sleep 0.1; do date +%s.%N >>last; done)"
     job = cluster.bash(f"cd $PBS_O_WORKDIR; {child} & {cluster.started}; wait")
     cluster.until_it_runs(job)
@@ -57,12 +57,13 @@ def test_children_have_the_delay_even_if_their_leader_ends(pbs: FakePBS, cluster
 
 
 def test_qdel_right_after_the_start_is_felt_late(pbs: FakePBS, cluster: Cluster) -> None:
-    pbs.change(kill_delay=0.5, blind_s=30.0)
-    job, short = cluster.bash("trap 'exit 7' TERM; sleep 60"), cluster.bash("sleep 0.2")
+    pbs.change(blind_s=30.0)
+    job, short = cluster.bash("trap 'exit 7' TERM; sleep 60"), cluster.bash(cluster.until("go"))
     waits = cluster.submit(*after("afternotok", job), "--", "/bin/true")
     for job_id in (job, short):
         assert cluster.wait(job_id, states="R")[0]["substate"] == 41
         cluster.run("qdel", job_id)
+    cluster.write("go")
     assert [ended(each) for each in cluster.wait(job, short, waits)] == [
         (265, FAILED), (0, OK), (0, OK),
     ]  # fmt: skip
@@ -81,13 +82,15 @@ def test_the_end_of_the_walltime(pbs: FakePBS, cluster: Cluster) -> None:
 
 
 def test_a_preempted_job_keeps_its_id_and_its_output(pbs: FakePBS, cluster: Cluster) -> None:
-    program = f"echo ran; trap 'sleep 0.3; exit 7' TERM; {cluster.started}; sleep 60 & wait"
+    trap = f"trap '{cluster.until('go')}; exit 7' TERM"
+    program = f"echo ran; {trap}; {cluster.started}; sleep 60 & wait"
     job = cluster.bash(program, "-o", "said")
     waits = cluster.true(*after("afterany", job))
     cluster.until_it_runs(job)
     pbs.change(nodes={})
     pbs.requeue(job)
     assert cluster.show(job)[job]["substate"] == 60
+    cluster.write("go")
     (queued,) = cluster.wait(job, states="Q")
     assert (ended(queued), queued["run_count"]) == ((-11, 10), 1)
     pbs.change(nodes={"other": {"ncpus": 1}})
@@ -117,7 +120,7 @@ def test_a_requeued_job_that_may_not_run_again(pbs: FakePBS, cluster: Cluster) -
 def test_time_stands_still_for_a_suspended_job(pbs: FakePBS, cluster: Cluster) -> None:
     pbs.change(walltime_late=0.0)
     note = "while sleep 0.1; do date +%s.%N >>last; done"
-    job = cluster.bash(f"cd $PBS_O_WORKDIR; {cluster.started}; {note}", "-l", "walltime=2")
+    job = cluster.bash(f"cd $PBS_O_WORKDIR; {cluster.started}; {note}", "-l", "walltime=3")
     cluster.until_it_runs(job)
     pbs.suspend(job)
     told = cluster.show(job)[job]
@@ -126,12 +129,12 @@ def test_time_stands_still_for_a_suspended_job(pbs: FakePBS, cluster: Cluster) -
     refused = f"qsig: Request invalid for state of job {number(job)}.HOST"
     assert cluster.ask("qsig", "-s", "TERM", job) == (168, refused)
     stopped = time.time()
-    time.sleep(2.2)
+    time.sleep(3.2)
     assert cluster.last("last") <= stopped
     pbs.resume(job)
     assert cluster.show(job)[job]["job_state"] == "R"
     assert ended(*cluster.wait(job)) == (-29, FAILED)
-    assert cluster.last("last") > stopped + 2.2
+    assert cluster.last("last") > stopped + 3.2
 
 
 def test_without_history_what_is_over_is_unknown(pbs: FakePBS, cluster: Cluster) -> None:

@@ -168,7 +168,7 @@ def test_a_pbs_on_which_all_holds(pbs: CapturedPBS, examined: Callable[..., Exam
     assert (status, end) == (0, "all that a run needs holds here")
     assert rows["qstat"] == ("holds  qstat: answers -> jobs and `status` can ask how things stand")
     assert rows["booking"].startswith(
-        "holds  booking: select=1:ncpus=8:mpiprocs=2:ngpus=2 -> PBS has no dry run"
+        "holds  booking: select=1:ncpus=8:mpiprocs=2:ompthreads=4:ngpus=2 -> PBS has no dry run"
     )
     assert rows["hard links"].startswith("holds")
     assert rows["qsub on a node"].startswith("mind   qsub on a node: unknown -> not tried")

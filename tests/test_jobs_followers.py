@@ -15,7 +15,6 @@ from jobs.run import Run
 from jobs.status import run_status
 from jobs.sweep import sweep
 from slurm import qsub, succession
-from slurm.of_pbs import PBS
 
 
 @pytest.fixture
@@ -202,7 +201,7 @@ def test_of_two_stages_that_finish_at_the_same_time_one_submits(
     there.fail("1.fakepbs")
     finish(run, "train")
     others: list[str] = []
-    at_the_same_time(monkeypatch, PBS, "jobs", lambda: others.extend(restore(run)[0]))
+    at_the_same_time(monkeypatch, qsub, "jobs", lambda: others.extend(restore(run)[0]))
     again, said = restore(run)
     assert (others, again) == (["4.fakepbs", "5.fakepbs"], [])
     assert said == [

@@ -130,7 +130,10 @@ def test_what_cannot_be_moved_does_not_keep_the_job_from_going_on(
     """PBS deletes it, then, and the job that finishes has it submitted again."""
     there.pbs.fail("qalter", "qalter: Unauthorized Request", status=159)
     assert conclude("requeue", EXIT_REQUEUE) == 0
-    assert "could not be pointed at 3.fakepbs: qalter: Unauth" in capsys.readouterr().out
+    assert (
+        "could not be pointed at 3.fakepbs: job 2.fakepbs: qalter: Unauth"
+        in capsys.readouterr().out
+    )
 
 
 # Not going on

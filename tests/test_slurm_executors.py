@@ -78,7 +78,8 @@ def test_batch_scripts_are_as_they_were_approved(name: str) -> None:
 
 
 def test_there_is_a_golden_script_for_every_order_and_no_other() -> None:
-    assert {path.stem for path in GOLDEN.glob("*")} == ORDERS.keys()
+    found = {path.stem for path in GOLDEN.glob("*") if not path.stem.startswith("pbs-")}
+    assert found == ORDERS.keys()
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,9 @@ from slurm import qsub, succession
 from slurm.errors import SchedulerError, SubmitLimit, Unreachable
 from slurm.of_pbs import PBS
 from slurm.orders import Order
+from slurm.pbs_states import ORPHANED
 from slurm.preemption import END
-from slurm.qsub import ORPHANED, Request
+from slurm.qsub import Request
 from slurm.resources import Profile, Resources
 from slurm.scheduler import Phase
 
@@ -29,6 +30,7 @@ NO_SERVER = "Connection refused\nqstat: cannot connect to server fakepbs (errno=
 def pbs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakePBS]:
     """Without a node: what is submitted waits."""
     monkeypatch.setattr(qsub, "_LOOK_AGAIN_S", 0.01)
+    monkeypatch.chdir(tmp_path)  # where the outputs of jobs go
     found = fake_pbs.install(tmp_path, monkeypatch)
     found.change(nodes={}, blind_s=0.0)
     yield found
@@ -270,7 +272,7 @@ def test_what_waits_for_a_job_that_was_deleted_after_a_preemption_is_stuck(pbs: 
     pbs.wait(first, "Q")
     THERE.cancel([first])
     found = THERE.jobs()
-    assert found[first].state == "deleted while it waited to run again"
+    assert found[first].state == "deleted before it ran again"
     assert found[second].is_stuck
 
 

@@ -23,6 +23,7 @@ def pbs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakePBS]:
     for name in ("_LOOK_S", "_ASK_S"):
         monkeypatch.setattr(pbs_trial, name, 0.05)
     monkeypatch.setattr(pbs_trial, "_END_S", 5.0)
+    monkeypatch.chdir(tmp_path)  # where the outputs of jobs go
     found = fake_pbs.install(tmp_path, monkeypatch)
     yield found
     found.stop()
@@ -53,7 +54,7 @@ def test_all_works(pbs: FakePBS, runs: Path) -> None:
     assert said[0] == "waiting for job 1.fakepbs to start, 30 min at most"
     assert (trial["job_state"], trial["Exit_status"]) == ("F", 0)
     assert trial["Resource_List"]["walltime"] == "00:02:00"
-    assert trial["Resource_List"]["select"] == "1:ncpus=1:mpiprocs=1"
+    assert trial["Resource_List"]["select"] == "1:ncpus=1:mpiprocs=1:ompthreads=1"
     assert held["Job_Name"] == "ganymede-trial-held"
     assert held["job_state"] == "F"
     assert "run_count" not in held
@@ -68,7 +69,7 @@ def test_the_job_goes_where_runs_would_go(pbs: FakePBS, runs: Path) -> None:
     trial, held = pbs.jobs().values()
     for job in (trial, held):
         assert (job["queue"], job["Account_Name"], job["project"]) == ("express", "lab", "p")
-        assert job["Resource_List"]["select"] == "1:ncpus=1:mpiprocs=1"
+        assert job["Resource_List"]["select"] == "1:ncpus=1:mpiprocs=1:ompthreads=1"
     assert not [words for words in pbs.calls("qsub") if "-M" in words]
 
 

@@ -84,10 +84,25 @@ ganymede_on_node() {
     [ -e "$ganymede_mark.$1" ] || echo "255 node $1 left without a word" >"$ganymede_mark.$1"
 }
 
+# What submitit is to run: with plain submitit, what a method `checkpoint` has left in the file.
+ganymede_submitted() {
+    local file=$ganymede_logs/${ganymede_id}_submitted.pkl
+    if [ ${#ganymede_closing[@]} -gt 0 ]; then
+        ln -sfn "$ganymede_pickle" "$file"
+    else
+        # Killed just before it renamed what it had written.
+        [ -e "$file" ] || mv "$file.save_tmp" "$file" 2>/dev/null || ln -sfn "$ganymede_pickle" "$file"
+    fi
+    # Half-written: submitit would never write these again.
+    rm -f "$ganymede_logs/${ganymede_id}_"*.pkl.save_tmp
+}
+
 # One attempt; called once the set-up lines are through, or one of them has failed. If that one has
 # left the shell, this is part of a trap, where a bare `return` has the status from before.
 ganymede_attempt() {
     local status=0 node others=() error
+    # PBS has queued it again though it has handed over: its successor does the rest.
+    [ ! -e "$ganymede_folder/$PBS_JOBID.successor" ] || return 0
     if [ -n "${ganymede_setup_failed:-}" ]; then
         echo "2 $ganymede_setup_failed" >"$ganymede_mark.$ganymede_node"
         ganymede_say "$ganymede_setup_failed"
@@ -101,15 +116,14 @@ ganymede_attempt() {
         return $?
     fi
     if [ $status -eq 0 ]; then
-        # With plain submitit it may hold what a method `checkpoint` has put into it.
-        [ ${#ganymede_closing[@]} -eq 0 ] && [ -e "$ganymede_logs/${ganymede_id}_submitted.pkl" ] ||
-            ln -sfn "$ganymede_pickle" "$ganymede_logs/${ganymede_id}_submitted.pkl"
+        ganymede_submitted
         for ((node = 1; node < ganymede_nodes; node++)); do
             ganymede_on_node $node &
             others+=($!)
         done
         ganymede_ranks
         status=$?
+        [ -e "$ganymede_mark.0" ] || echo $status >"$ganymede_mark.0" # its launcher was killed
         for node in "${others[@]}"; do
             while kill -0 "$node" 2>/dev/null; do wait "$node"; done # a signal ends a wait
         done

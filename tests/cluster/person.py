@@ -130,8 +130,11 @@ class Person:
         """A command that brings a run under way; what it said."""
         return self.ganymede(*arguments, environment=environment).stdout
 
-    def bring_to_end(self, name: str, seconds: float = 240) -> None:
-        """Do what is to be done until a run is finished: nothing, where there is a scheduler."""
+    def go_on(self, name: str) -> None:
+        """Do what a stopped run needs to go on: nothing, where there is a scheduler."""
+
+    def bring_to_end(self, name: str, seconds: float = 300) -> None:
+        """Return once a run is finished, whatever has to be done for that."""
         self.wait_until_finished(name, seconds)
 
     def meet(self, fault: str, retries: int = 0) -> None:
@@ -186,10 +189,13 @@ class Person:
     def causes(self, name: str, stage: str = "train") -> list[str | None]:
         return [record.get("cause") for record in self.attempts(name, stage)]
 
+    def status(self, name: str) -> list[dict[str, Any]]:
+        """`ganymede status`, a row for each stage."""
+        return list(json.loads(self.ganymede("status", name, "--json").stdout))
+
     def rows(self, name: str) -> dict[str, dict[str, Any]]:
         """`ganymede status` by stage."""
-        output = self.ganymede("status", name, "--json").stdout
-        return {row["stage"]: row for row in json.loads(output)}
+        return {row["stage"]: row for row in self.status(name)}
 
     def step(self, name: str) -> int:
         with contextlib.suppress(FileNotFoundError, ValueError):

@@ -37,8 +37,9 @@ _TOLD = ("cancelled", "never began, since train {}")
 UNBEGUN = {"local": ("waiting", ""), "slurm": _TOLD, "pbs": _TOLD, "openpbs": _TOLD}
 # How many calls submit a sweep of three runs of three stages.
 CALLS_OF_A_SWEEP = {"local": 9, "slurm": 3, "pbs": 9, "openpbs": 9}
-# Minutes, and seconds of a step: the time is up twice. Slurm counts in whole minutes.
-SHORT = {"local": (0.4, 0.12), "slurm": (1, 0.27), "pbs": (0.6, 0.13), "openpbs": (0.6, 0.13)}
+# Seconds before its time limit by which a job stops, at most; and the shortest limit there is.
+MARGIN_S = {"local": 5, "slurm": 15, "pbs": 15, "openpbs": 15}
+LEAST_S = {"local": 0, "slurm": 60, "pbs": 0, "openpbs": 0}
 
 
 @dataclass
@@ -65,12 +66,16 @@ class Here(Person):
         self.launchers.append((arguments, process))
         return ""
 
-    def bring_to_end(self, name: str, seconds: float = 240) -> None:
-        """The same command, again and again: nobody else goes on with a run here."""
+    def go_on(self, name: str) -> None:
+        """By the same command: nobody else goes on with a run here."""
+        self.wait_for(lambda: not self.queue())
+        self.give(*self.launchers[-1][0])
+
+    def bring_to_end(self, name: str, seconds: float = 300) -> None:
         end = time.monotonic() + seconds
         self.wait_for(lambda: not self.queue(), seconds)
         while not self.is_finished(name):
-            self.give(*self.launchers[-1][0])
+            self.go_on(name)
             self.wait_for(lambda: not self.queue(), max(end - time.monotonic(), 0))
 
     def meet(self, fault: str, retries: int = 0) -> None:

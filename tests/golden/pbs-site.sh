@@ -1,0 +1,29 @@
+# qsub -N demo.train -j oe -k doe -o /home/me/runs/demo/logs/ -W umask=022 -r y -l select=1:ncpus=2:mpiprocs=1:ompthreads=2 -M me@example.org -m a
+#!/bin/bash
+[ ! -r /etc/profile ] || . /etc/profile
+set +eu
+[ "$(command -v qsub)" = /home/me/bin/qsub ] || PATH=/home/me/bin:$PATH
+umask 022
+export OMP_NUM_THREADS=2
+export GLOO_SOCKET_IFNAME=ib0
+export NCCL_SOCKET_IFNAME=ib0
+export GANYMEDE_INTERFACE=ib0
+ganymede_python=(apptainer exec --nv 'my image.sif' python3 -P)
+ganymede_launch=(--per-node 1 --nodes 1 --gpus 0)
+ganymede_closing=(-m jobs.succession)
+ganymede_folder=/home/me/runs/demo/logs
+ganymede_submitit=/home/me/runs/demo/logs
+ganymede_order=t0123abcd
+ganymede_nodes=1 ganymede_per_node=1
+ganymede_limit_s= ganymede_warn_s=
+
+... slurm/scripts/setup.sh ...
+
+... slurm/scripts/pbs.sh ...
+
+ganymede_begin "$@"
+ganymede_setup 'cd /home/me'
+ganymede_setup 'module load cuda/12.4'
+ganymede_setup 'source ~/.venv/bin/activate'
+ganymede_attempt
+exit $?

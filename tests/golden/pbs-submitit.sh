@@ -1,0 +1,24 @@
+# qsub -N demo.train -j oe -k doe -o /home/me/runs/demo/logs/ -W umask=022 -r y -l select=1:ncpus=3:mpiprocs=3:ompthreads=1 -l walltime=00:05:00 -m n
+#!/bin/bash
+[ ! -r /etc/profile ] || . /etc/profile
+set +eu
+[ "$(command -v qsub)" = /home/me/bin/qsub ] || PATH=/home/me/bin:$PATH
+umask 022
+export COLOUR='it'"'"'s blue'
+ganymede_python=(/opt/python)
+ganymede_launch=(--per-node 3 --nodes 1 --gpus 0 --stderr-apart)
+ganymede_closing=()
+ganymede_folder=/home/me/runs/demo/logs
+ganymede_submitit=/home/me/runs/demo/logs
+ganymede_order=t0123abcd
+ganymede_nodes=1 ganymede_per_node=3
+ganymede_limit_s=300 ganymede_warn_s=90.0
+
+... slurm/scripts/setup.sh ...
+
+... slurm/scripts/pbs.sh ...
+
+ganymede_begin "$@"
+ganymede_setup 'cd /home/me'
+ganymede_attempt
+exit $?
