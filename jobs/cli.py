@@ -131,7 +131,8 @@ def resume(arguments: Sequence[str]) -> int:
 def show_status(arguments: Sequence[str]) -> int:
     """where all runs are, or one"""
     from jobs import table
-    from jobs.status import Queue, run_status
+    from jobs.answers import Queue
+    from jobs.status import run_status
 
     options = tyro.cli(Status, args=arguments, prog=f"{_PROG} status")
     chosen = [find(options.run, options.runs)] if options.run else list_runs(options.runs)

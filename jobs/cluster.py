@@ -4,9 +4,9 @@ Nothing here stays running. What was submitted is on the disk (`jobs/submissions
 command, given again after any crash of this one, submits what is missing and nothing twice.
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from jobs.closing import RETRIES
 from jobs.elsewhere import Elsewhere
 from jobs.groups import Group
 from jobs.pipeline import Stage, stages, withdraw_damaged
+from jobs.queued import PATIENCE_S, Queued
 from jobs.run import Run, RunError
 from jobs.stage import TAKE_OVER
 from jobs.train import GPUS_BOOKED, Train
@@ -22,11 +23,7 @@ from slurm import schedulers
 from slurm.errors import SchedulerError, SubmitLimit, Unreachable
 from slurm.orders import TOKEN, Order
 from slurm.resources import Profile, Resources
-from slurm.scheduler import JobState, Scheduler
-
-_PATIENCE_S = 120.0
-_LOOK_AGAIN_S = 5.0
-_LOST_S = 120.0  # an unanswered submission younger than this may still be on its way
+from slurm.scheduler import Scheduler
 
 
 @dataclass(frozen=True)
@@ -50,7 +47,6 @@ class ClusterLauncher:
     options: Options = field(default_factory=Options)
     say: Callable[[str], None] = print
     _seen: dict[int, dict[str, Any] | None] = field(default_factory=dict)  # newest submissions
-    _states: dict[str, JobState] = field(default_factory=dict)
     _jobs: dict[int, str] = field(default_factory=dict)  # job of each stage, by the stage's id()
     _lane: list[str] = field(default_factory=list)  # jobs of a sweep that wait for no stage
 
@@ -58,20 +54,9 @@ class ClusterLauncher:
     def _scheduler(self) -> Scheduler:
         return schedulers.of(self.options.scheduler)
 
-    def _ask(self) -> dict[str, JobState]:
-        return self._scheduler.jobs(patience_s=_PATIENCE_S, say=self.say)
-
-    def _submission(self, stage: Stage) -> dict[str, Any] | None:
-        """The newest submission of a stage, if it went to this launcher's scheduler."""
-        record = self._seen[id(stage)]
-        ours = record and submissions.scheduler_of(record) == self.options.scheduler
-        return record if ours else None
-
-    def _attempt(self, stage: Stage) -> dict[str, Any] | None:
-        """The newest attempt at a stage, if it was under this launcher's scheduler."""
-        record = records.latest(stage.run, stage.name)
-        ours = record and records.scheduler_of(record) == self.options.scheduler
-        return record if ours else None
+    @cached_property
+    def _queued(self) -> Queued:
+        return Queued(self._scheduler, self.say)
 
     def submit(self) -> int:
         """Submit every stage that is neither finished nor queued; returns the exit status.
@@ -82,8 +67,12 @@ class ClusterLauncher:
         graph = stages(self.run)
         # In this order: what another client submits in between is noticed when ours is recorded.
         self._seen = {id(stage): submissions.latest(stage.run, stage.name) for stage in graph}
-        self._states = self._ask()
-        self._wait_for_ends(graph)
+        self._queued.ask()
+        known = [
+            *map(self._queued.attempt, graph),
+            *map(self._queued.submission, self._seen.values()),
+        ]
+        self._queued.wait_for_ends(known)
         for run in {stage.run.path: stage.run for stage in graph}.values():
             run.cancel_file.unlink(missing_ok=True)
         withdraw_damaged(graph, self.say)
@@ -101,27 +90,12 @@ class ClusterLauncher:
         self._tell(graph)
         return 0
 
-    def _wait_for_ends(self, graph: list[Stage]) -> None:
-        """A job that is just ending may come back, or be gone: wait until it is one of the two."""
-        known = [*map(self._attempt, graph), *map(self._submission, graph)]
-        end = time.monotonic() + _PATIENCE_S
-        while ending := self._ending(known):
-            if time.monotonic() > end:
-                raise RunError(f"job {ending.job_id} does not end; try again later")
-            self.say(f"job {ending.job_id} is ending; waiting for it")
-            time.sleep(_LOOK_AGAIN_S)
-            self._states = self._ask()
-
-    def _ending(self, known: list[dict[str, Any] | None]) -> JobState | None:
-        live = (submissions.live(record, self._states) for record in known)
-        return next((state for state in live if state and state.is_ending), None)
-
     def _missing(self, graph: list[Stage]) -> list[Stage]:
         """The stages to be submitted. A job that was to follow one of them follows one that failed:
         it is removed, since its scheduler would do so somewhat later, or has let it go already.
         """
         missing: dict[int, Stage] = {}
-        elsewhere = Elsewhere(self._scheduler, _PATIENCE_S)
+        elsewhere = Elsewhere(self._scheduler, PATIENCE_S)
         doomed = []
         for stage in graph:
             if self._is_missing(stage, elsewhere):
@@ -141,7 +115,7 @@ class ClusterLauncher:
         """Whether a stage has to be submitted; notes the job of one that is in the queue."""
         if records.completion(stage.run, stage.name):
             return False
-        job_id = self._queued_job(stage)
+        job_id = self._queued.job(stage, self._seen[id(stage)])
         if job_id:
             self._jobs[id(stage)] = job_id
             return False
@@ -149,39 +123,6 @@ class ClusterLauncher:
             attempt = records.latest(stage.run, stage.name)
             elsewhere.refuse(stage, self._seen[id(stage)], attempt)
         return True
-
-    def _queued_job(self, stage: Stage) -> str | None:
-        """The waiting or running job of a stage, whoever submitted it."""
-        record, attempt = self._submission(stage), self._attempt(stage)
-        if record and "job_id" not in record and "refused" not in record:
-            self._find_lost(stage, record)
-        for known in (record, attempt):
-            for removed in submissions.remove_stuck(stage.run, known, self._states):
-                self.say(f"{stage.name}: job {removed} would be held for ever; removed")
-                del self._states[removed]
-        if job_id := submissions.last(record, self._states):
-            return job_id
-        state = submissions.live(attempt, self._states)
-        if attempt and state and (state.is_waiting or ("cause" not in attempt and state.is_live)):
-            return state.job_id
-        return None
-
-    def _find_lost(self, stage: Stage, record: dict[str, Any]) -> None:
-        """A client died between submitting and writing the answer down: look for its job."""
-        while not (job_id := submissions.job_of(record, self._states)):
-            if submissions.is_under_way(record):
-                raise RunError(
-                    f"{stage.name} of {stage.run.path} is being submitted by process "
-                    f"{record['pid']} on {record['host']}"
-                )
-            if time.time() - record["intended"] > _LOST_S:
-                submissions.refused(stage.run, record, "never arrived")
-                return
-            self.say(f"{stage.name}: an earlier submission got no answer; looking for its job")
-            time.sleep(_LOOK_AGAIN_S)
-            self._states = self._ask()
-        self.say(f"{stage.name}: found job {job_id}, submitted before")
-        submissions.accepted(stage.run, record, self._scheduler.split_id(job_id)[0])
 
     def _needs(self, stage: Stage) -> list[str]:
         return [self._jobs[id(need)] for need in stage.after if id(need) in self._jobs]

@@ -5,9 +5,10 @@ import time
 from pathlib import Path
 
 from jobs import records
+from jobs.answers import Queue
 from jobs.pipeline import Stage, stages
 from jobs.run import Run
-from jobs.status import Queue, run_status
+from jobs.status import run_status
 
 _POLL_S = 1.0
 _OVER = ("finished", "cancelled", "failed", "stopped")

@@ -10,7 +10,7 @@ import fake_pbs
 import pytest
 from fake_pbs import FakePBS
 
-from jobs import cluster, submissions
+from jobs import queued, submissions
 from jobs.cluster import ClusterLauncher, Options
 from jobs.pipeline import stages
 from jobs.run import Run
@@ -67,7 +67,7 @@ class Site:
 
 @contextmanager
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    for module in (qsub, cluster):
+    for module in (qsub, queued):
         monkeypatch.setattr(module, "_LOOK_AGAIN_S", 0.01)
     monkeypatch.chdir(tmp_path)  # where the outputs of jobs go
     monkeypatch.chdir(tmp_path)  # where the outputs of jobs go

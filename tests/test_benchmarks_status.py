@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks.status import KINDS, Bench, make_template
 from jobs import records, status
+from jobs.answers import Queue
 from jobs.records import Attempt, Cause
 from jobs.run import list_runs
 
@@ -22,7 +23,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
 
 def test_all_runs_together_ask_the_scheduler_once(bench: Bench) -> None:
     runs = bench.folder / "runs"
-    queued = status.Queue()
+    queued = Queue()
     rows = [row for run in list_runs(runs) for row in status.run_status(run, runs, queued)]
     assert bench.calls() == 1
     found: dict[str, set[tuple[str, str, int | None]]] = {}

@@ -15,7 +15,7 @@ from fake_slurm import FakeSlurm, install
 from submitit.core.utils import DelayedSubmission
 
 from gan.config import ACGANConfig, ClassifierConfig
-from jobs import cluster, pipeline, records, submissions
+from jobs import pipeline, queued, records, submissions
 from jobs.cluster import ClusterLauncher, Options
 from jobs.pipeline import Stage, prepare, stages
 from jobs.records import Attempt, Cause
@@ -32,7 +32,7 @@ SILENT = "slurm_load_jobs error: Unable to contact slurm controller (connect fai
 
 @pytest.fixture(autouse=True)
 def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
-    for module in (queue, cluster):
+    for module in (queue, queued):
         monkeypatch.setattr(module, "_LOOK_AGAIN_S", 0.01)
     return install(tmp_path, monkeypatch)
 
@@ -366,7 +366,7 @@ def test_a_client_killed_between_two_stages_leaves_no_double(slurm: FakeSlurm, r
 def test_what_never_arrived_is_submitted_again(
     slurm: FakeSlurm, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cluster, "_LOST_S", 0.1)
+    monkeypatch.setattr(queued, "_LOST_S", 0.1)
     Client(run).submit()
     kill_client(stages(run)[0])
     slurm.forget()
@@ -392,8 +392,8 @@ def test_a_young_lost_submission_is_waited_for(
         if len(waits) == 2:
             slurm.set_job("100", "PENDING", comment)
 
-    monkeypatch.setattr(cluster, "_LOOK_AGAIN_S", 0.125)
-    monkeypatch.setattr(cluster.time, "sleep", sleep)
+    monkeypatch.setattr(queued, "_LOOK_AGAIN_S", 0.125)
+    monkeypatch.setattr(queued.time, "sleep", sleep)
     client = Client(run)
     assert client.submit() == 0
     assert len(waits) == 2
@@ -446,7 +446,7 @@ def test_a_client_killed_while_sbatch_runs(
     slurm.fail("sbatch", "", acts=acts, kills=True)
     assert call(tmp_path, *COMMAND).returncode == -signal.SIGKILL
     assert len(slurm.state["jobs"]) == acts
-    monkeypatch.setattr(cluster, "_LOST_S", 0.1)
+    monkeypatch.setattr(queued, "_LOST_S", 0.1)
     run = Run(tmp_path / "runs" / "gan")
     assert Client(run).submit() == 0
     assert len(slurm.state["jobs"]) == 3

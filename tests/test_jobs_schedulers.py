@@ -8,14 +8,15 @@ from fake_slurm import FakeSlurm, install, submitted
 from other_scheduler import Other, register
 
 from gan.config import ACGANConfig, ClassifierConfig
-from jobs import cluster, records, submissions
+from jobs import queued, records, submissions
+from jobs.answers import Queue
 from jobs.cancel import cancel
 from jobs.cli import main
 from jobs.cluster import ClusterLauncher, Options
 from jobs.pipeline import prepare, stages
 from jobs.records import Attempt, Cause
 from jobs.run import Run, RunError
-from jobs.status import Queue, StageStatus, run_status
+from jobs.status import StageStatus, run_status
 from jobs.sweep import sweep
 from slurm import queue
 from slurm.errors import SchedulerError, Unreachable
@@ -27,7 +28,7 @@ THERE = Options(scheduler="other")
 
 @pytest.fixture
 def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
-    for module in (queue, cluster):
+    for module in (queue, queued):
         monkeypatch.setattr(module, "_LOOK_AGAIN_S", 0.01)
     return install(tmp_path, monkeypatch)
 
@@ -120,7 +121,7 @@ def test_a_job_that_ends_is_waited_for_under_its_new_id(
     def sleep(seconds: float) -> None:
         other.put("20.there", Phase.OVER)
 
-    monkeypatch.setattr(cluster.time, "sleep", sleep)
+    monkeypatch.setattr(queued.time, "sleep", sleep)
     launcher = ClusterLauncher(ours, ours.path.parent, THERE, said.append)
     assert launcher.submit() == 0
     assert said[0] == "job 20.there is ending; waiting for it"

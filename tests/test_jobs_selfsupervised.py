@@ -14,7 +14,7 @@ from gan.config import (
     Pretrained,
     SimCLRConfig,
 )
-from jobs import cluster, figures, records, submissions, trained, worth
+from jobs import cluster, figures, queued, records, submissions, trained, worth
 from jobs.pipeline import plan, prepare, stages
 from jobs.run import Run, RunError
 from jobs.selfsupervised import SelfSupervised
@@ -64,7 +64,7 @@ def test_what_begins_with_the_encoder_waits_for_it(chosen: SelfSupervised, tmp_p
 def test_the_scheduler_is_told_the_same(
     chosen: SelfSupervised, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (queue, cluster):
+    for module in (queue, queued):
         monkeypatch.setattr(module, "_LOOK_AGAIN_S", 0.01)
     slurm: FakeSlurm = install(tmp_path, monkeypatch)
     run = prepare("simclr-digits", chosen, tmp_path / "runs" / "all", 1, shared=False)

@@ -10,11 +10,12 @@ from fake_slurm import FakeSlurm, install, submit, submitted
 
 from gan.config import ACGANConfig
 from jobs import records, submissions
+from jobs.answers import Queue
 from jobs.cli import main
 from jobs.pipeline import prepare, stages
 from jobs.records import Attempt, Cause
 from jobs.run import Run
-from jobs.status import Queue, StageStatus, run_status
+from jobs.status import StageStatus, run_status
 
 SILENT = "slurm_load_jobs error: Unable to contact slurm controller (connect failure)"
 
