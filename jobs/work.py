@@ -5,6 +5,7 @@ job.
 needs for each stage that is not finished, and prints the folder of that.
 """
 
+import glob
 import os
 import sys
 from collections.abc import Iterator
@@ -22,7 +23,8 @@ from slurm.orders import Order
 from slurm.pbs_booking import Booking
 from slurm.resources import DEFAULT_RETRIES
 
-_SETTINGS = ("GANYMEDE_HOME", "GANYMEDE_PYTHON", RETRIES)  # of run.pbs
+_SETTINGS = ("GANYMEDE_HOME", "GANYMEDE_PYTHON", "PYTHONPATH", RETRIES)  # of run.pbs
+_STARTED = "GANYMEDE_STARTED"  # when the job of several attempts began, in UTC seconds
 
 
 @dataclass(frozen=True)
@@ -75,12 +77,13 @@ def lay_out_for_pbs(arguments: list[str]) -> Path:
     booking, job_id = Booking.mine(), os.environ["PBS_JOBID"]
     wanted, home = booking.resources, Path(os.environ["GANYMEDE_HOME"])
     work = Work.of(arguments, "pbs", wanted.cpus_per_task or 1, job_id)
-    is_first = "GANYMEDE_LINE" not in os.environ and not list(work.folder.glob(f"{job_id}.*"))
-    if is_first:
+    earlier = list(work.folder.glob(f"{glob.escape(job_id)}.*-*.sh"))  # of this job, as it began
+    if not earlier and "GANYMEDE_LINE" not in os.environ:
         work.uncancel()
-    for path in work.folder.glob(f"{job_id}.*-*.sh"):
+    for path in earlier:
         path.unlink()
     environment = {RETRIES: os.environ.get(RETRIES, str(DEFAULT_RETRIES))}
+    environment[_STARTED] = os.environ[_STARTED]
     if wanted.gpus_per_node:
         environment[GPUS_BOOKED] = str(wanted.gpus_per_node)
     settings = [f"{name}={os.environ[name]}" for name in _SETTINGS if name in os.environ]

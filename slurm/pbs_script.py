@@ -44,7 +44,7 @@ def options(order: Order, folder: Path) -> list[str]:
     words = ["-N", _NAME.sub("_", order.name)[:_LONGEST_NAME], "-j", "oe", "-k", "doe"]
     # In -o, qsub takes ASCII alone. What matters most is in the wrapper's own logs.
     words += ["-o", f"{folder}/" if str(folder).isascii() else os.devnull]
-    words += ["-W", f"umask={_umask():03o}", "-r", "y", "-l", _select(wanted)]
+    words += ["-W", f"umask={umask():03o}", "-r", "y", "-l", _select(wanted)]
     if place := _place(wanted):
         words += ["-l", f"place={place}"]
     if wanted.minutes is not None:
@@ -118,7 +118,7 @@ def _walltime(minutes: float) -> str:
     return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
 
 
-def _umask() -> int:
+def umask() -> int:
     """This process's, which can only be read by setting it. PBS would take 077."""
     mask = os.umask(0o077)
     os.umask(mask)
@@ -193,7 +193,7 @@ def opening() -> list[str]:
         "[ ! -r /etc/profile ] || . /etc/profile",
         "set +eu",
         f'[ "$(command -v qsub)" = {quoted} ] || PATH={folder}:$PATH',
-        f"umask {_umask():03o}",
+        f"umask {umask():03o}",
     ]
 
 

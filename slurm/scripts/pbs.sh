@@ -11,23 +11,13 @@
 #           ganymede_nodes, ganymede_per_node    how many nodes, and ranks on each
 #           ganymede_limit_s   time limit in seconds; empty: as the queue has it
 #           ganymede_closing   array: tells what comes after an attempt; empty for plain submitit
+#           GANYMEDE_TOLD      of run.pbs: whether the job has got SIGTERM before this attempt
 
-# bash must outlive these to see how its processes end; those that it starts do get them.
-trap : TERM INT HUP USR1 USR2 CONT
-
-# A process's exit status, whatever signals come in between.
-ganymede_wait() {
-    local status again
-    while
-        wait "$1"
-        status=$?
-        kill -0 "$1" 2>/dev/null
-    do :; done
-    wait "$1" 2>/dev/null
-    again=$? # bash still knows it, unless the first wait had it already
-    [ $again -eq 127 ] || status=$again
-    return $status
-}
+# bash must outlive these to see how its processes end; those that it starts do get them. What it
+# starts in the foreground it waits for, and keeps the status of, however many signals come: `wait`
+# does not.
+trap : INT HUP USR1 USR2 CONT
+trap ganymede_told=1 TERM
 
 # PBS starts a job in the home folder, without a profile; an attribute of it, by qstat.
 ganymede_attribute() {
@@ -40,6 +30,9 @@ ganymede_seconds() {
     for part in ${1//:/ }; do total=$((total * 60 + 10#$part)); done
     echo "$total"
 }
+
+# Of numbers with decimals, a point before them whatever the language.
+ganymede_sum() { LC_ALL=C awk "BEGIN { printf \"%.3f\", $1 }"; }
 
 # Who this is, where it logs, and when it ends. Arguments: none on the first node; on another one its
 # number, when the job began, the names of all nodes, and the id of the job's files.
@@ -58,7 +51,8 @@ ganymede_begin() {
     exec >>"$ganymede_logs/${ganymede_id}_$((ganymede_node * ganymede_per_node))_log.out" 2>&1
     GANYMEDE_BEGIN=$GANYMEDE_STEP
     limit=${ganymede_limit_s:-$(ganymede_seconds "$(ganymede_attribute Resource_List.walltime)")}
-    [ "$limit" = 0 ] || GANYMEDE_END=$(awk "BEGIN { printf \"%.3f\", $GANYMEDE_BEGIN + $limit }")
+    # With several attempts in one job (run.pbs) its time began before this one.
+    [ "$limit" = 0 ] || GANYMEDE_END=$(ganymede_sum "${GANYMEDE_STARTED:-$GANYMEDE_BEGIN} + $limit")
     GANYMEDE_JOB=$PBS_JOBID GANYMEDE_NODES=$ganymede_hosts GANYMEDE_LOGS=$ganymede_logs
     GANYMEDE_SCRIPT=$ganymede_folder/$ganymede_order.sh
     GANYMEDE_INDEX=${GANYMEDE_INDEX:-${PBS_ARRAY_INDEX:-0}}
@@ -74,11 +68,10 @@ ganymede_begin() {
 ganymede_ranks() {
     local warn=()
     [ -z "$ganymede_warn_s" ] || [ -z "${GANYMEDE_END:-}" ] ||
-        warn=(--warn-at "$(awk "BEGIN { printf \"%.3f\", $GANYMEDE_END - $ganymede_warn_s }")")
+        warn=(--warn-at "$(ganymede_sum "$GANYMEDE_END - $ganymede_warn_s")")
     "${ganymede_python[@]}" -m slurm.launch "${ganymede_launch[@]}" "${warn[@]}" \
         --node "$ganymede_node" --mark "$ganymede_mark" --logs "$ganymede_logs" --id "$ganymede_id" -- \
-        "${ganymede_python[@]}" -u -m submitit.core._submit "$ganymede_submitit" &
-    ganymede_wait $!
+        "${ganymede_python[@]}" -u -m submitit.core._submit "$ganymede_submitit"
 }
 
 # What another node does, through this same script. pbsdsh would pass a signal on and leave at once,
@@ -87,8 +80,7 @@ ganymede_on_node() {
     local slots=$((ganymede_per_node * $1)) # pbsdsh counts the lines of the node file
     trap : TERM INT HUP USR1 USR2 CONT
     setsid --wait pbsdsh -n $slots -- /bin/bash "$GANYMEDE_SCRIPT" \
-        "$1" "$GANYMEDE_STEP" "$ganymede_hosts" "$ganymede_id" &
-    ganymede_wait $!
+        "$1" "$GANYMEDE_STEP" "$ganymede_hosts" "$ganymede_id"
     [ -e "$ganymede_mark.$1" ] || echo "255 node $1 left without a word" >"$ganymede_mark.$1"
 }
 
@@ -105,7 +97,8 @@ ganymede_submitted() {
     rm -f "$ganymede_logs/${ganymede_id}_"*.pkl.save_tmp
 }
 
-# One attempt; called once the set-up lines are through, or one of them has failed.
+# One attempt; called once the set-up lines are through, or one of them has failed. If that one has
+# left the shell, this is part of a trap, where a bare `return` has the status from before.
 ganymede_attempt() {
     local status=0 node others=() error
     # PBS has queued it again though it has handed over: its successor does the rest.
@@ -114,10 +107,13 @@ ganymede_attempt() {
         echo "2 $ganymede_setup_failed" >"$ganymede_mark.$ganymede_node"
         ganymede_say "$ganymede_setup_failed"
         status=2
+    elif [ -n "${ganymede_told:-$GANYMEDE_TOLD}" ]; then # the job ends: too late to begin
+        echo "143 " >"$ganymede_mark.$ganymede_node"
+        status=143
     fi
     if [ "$ganymede_node" -gt 0 ]; then
         [ $status -ne 0 ] || ganymede_ranks
-        return
+        return $?
     fi
     if [ $status -eq 0 ]; then
         ganymede_submitted
@@ -128,16 +124,17 @@ ganymede_attempt() {
         ganymede_ranks
         status=$?
         [ -e "$ganymede_mark.0" ] || echo $status >"$ganymede_mark.0" # its launcher was killed
-        for node in "${others[@]}"; do ganymede_wait "$node"; done
+        for node in "${others[@]}"; do
+            while kill -0 "$node" 2>/dev/null; do wait "$node"; done # a signal ends a wait
+        done
     fi
-    # The first error that a node has told in words, without its exit status.
-    error=$(sed -s -n '1s/^[0-9]* //p' "$ganymede_mark".* 2>/dev/null | head -n 1)
+    # Why a node refused to start at all, in words; one that was lost is no refusal.
+    error=$(sed -s -n '1s/^2 \(..*\)/\1/p' "$ganymede_mark".* 2>/dev/null | head -n 1)
     rm -f "$ganymede_mark".*
     if [ ${#ganymede_closing[@]} -gt 0 ]; then
         "${ganymede_python[@]}" "${ganymede_closing[@]}" "$ganymede_pickle" --status $status \
-            --step "$GANYMEDE_STEP" --error "$error" &
-        ganymede_wait $!
-        return
+            --step "$GANYMEDE_STEP" --error "$error"
+        return $?
     fi
     # It goes on as another job: an end with any other status would delete what waits for this one.
     [ ! -e "$ganymede_folder/$PBS_JOBID.successor" ] || status=0
