@@ -191,6 +191,19 @@ def test_the_state_is_that_of_the_job_that_goes_on(pbs: FakePBS) -> None:
     assert state(job) == "COMPLETED"
 
 
+def sleep_deeply() -> None:
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+    time.sleep(600)
+
+
+def test_a_job_that_pbs_ends_at_its_time_limit(pbs: FakePBS) -> None:
+    pbs.change(kill_delay=0.2)
+    job = executor(minutes=0.05, signal_delay_s=0).submit(sleep_deeply)
+    with pytest.raises(UncompletedJobError, match=r"produced any output \(state: TIMEOUT\)"):
+        job.result()
+    assert pbs.job(job.job_id)["Exit_status"] == -29
+
+
 def test_a_suspended_job_is_not_done(pbs: FakePBS) -> None:
     job = executor().submit(Count(30))
     wait_for(lambda: has_printed(job, "at 3\n"))
