@@ -70,6 +70,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     for module in (qsub, cluster):
         monkeypatch.setattr(module, "_LOOK_AGAIN_S", 0.01)
     monkeypatch.chdir(tmp_path)  # where the outputs of jobs go
+    monkeypatch.chdir(tmp_path)  # where the outputs of jobs go
     found = Site(fake_pbs.install(tmp_path, monkeypatch))
     found.close()
     found.pbs.change(blind_s=0.0)

@@ -184,6 +184,7 @@ def test_a_process_without_scheduler_lost_no_node(slurm: FakeSlurm, run: Run) ->
 
 @pytest.fixture
 def pbs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakePBS]:
+    monkeypatch.chdir(tmp_path)  # where the outputs of jobs go
     found = fake_pbs.install(tmp_path / "there", monkeypatch)
     found.change(walltime_late=0.0, kill_delay=0.1, blind_s=0.0)
     yield found

@@ -31,6 +31,7 @@ def pbs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakePBS]:
     """Without a node: what is submitted waits."""
     monkeypatch.setattr(qsub, "_LOOK_AGAIN_S", 0.01)
     monkeypatch.chdir(tmp_path)  # where the outputs of jobs go
+    monkeypatch.chdir(tmp_path)  # where the outputs of jobs go
     found = fake_pbs.install(tmp_path, monkeypatch)
     found.change(nodes={}, blind_s=0.0)
     yield found

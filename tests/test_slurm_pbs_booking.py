@@ -19,6 +19,7 @@ from slurm.resources import Resources
 @pytest.fixture
 def pbs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakePBS]:
     """Without a node: what is submitted waits."""
+    monkeypatch.chdir(tmp_path)  # where the outputs of jobs go
     found = fake_pbs.install(tmp_path, monkeypatch)
     found.change(nodes={"n1": {"ncpus": 0, "ngpus": 0}})
     yield found
