@@ -55,7 +55,8 @@ class Ranks:
     of: Node
     processes: list["subprocess.Popen[bytes]"] = field(default_factory=list)
     _warned: set[int] = field(default_factory=set)  # their ids
-    _told_at: float | None = None  # when they were told to end, in monotonic seconds
+    _failed: int = 0  # the status for which they were told to end
+    _told_at: float = 0.0  # and when, in monotonic seconds
 
     def start(self, visible_gpus: str | None) -> None:
         for local_rank in range(self.of.per_node):
@@ -77,17 +78,18 @@ class Ranks:
             self.processes.append(process)
 
     def wait(self) -> int:
-        """Until all have ended; returns the highest exit status."""
-        while any(process.poll() is None for process in self.processes):
+        """Until all have ended; returns 0, or the exit status of the first that failed, or of
+        another node: it ends them all.
+        """
+        while None in [process.poll() for process in self.processes]:
             self._warn()
-            if self._told_at is not None:
-                if time.monotonic() - self._told_at > _KILL_S:
-                    self._signal(signal.SIGKILL)
-            elif any(process.returncode for process in self.processes) or self._failed_peers():
-                self._told_at = time.monotonic()
+            if not self._failed and (failed := self._failure()):
+                self._failed, self._told_at = failed, time.monotonic()
                 self._signal(signal.SIGTERM)
+            elif self._failed and time.monotonic() - self._told_at > _KILL_S:
+                self._signal(signal.SIGKILL)
             time.sleep(_POLL_S)
-        return max(map(exit_status, self.processes))
+        return self._failed or self._failure()
 
     def _warn(self) -> None:
         """Each once, when it has a handler: one that is still loading would die of it."""
@@ -103,8 +105,10 @@ class Ranks:
         for process in self.processes:
             process.send_signal(number)
 
-    def _failed_peers(self) -> bool:
-        return any(status for status in peers(self.of).values())
+    def _failure(self) -> int:
+        """The highest exit status of the ranks that have ended, or else of the other nodes."""
+        own = [exit_status(process) for process in self.processes if process.returncode]
+        return max(own or peers(self.of).values(), default=0)
 
 
 def catches(pid: int, number: signal.Signals) -> bool:

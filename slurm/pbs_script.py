@@ -56,8 +56,8 @@ def options(order: Order, folder: Path) -> list[str]:
     if wanted.project:
         words += ["-P", wanted.project]
     if len(order.indices) > 1:
-        limit = f"%{order.max_running}" if order.max_running else ""
-        words += ["-J", f"0-{len(order.indices) - 1}{limit}"]
+        tasks, most = len(order.indices), order.max_running
+        words += ["-J", f"0-{tasks - 1}" + (f"%{most}" if most and most < tasks else "")]
     words += ["-M", mail, "-m", "ae" if order.last else "a"] if mail else ["-m", "n"]
     for option in wanted.extra:
         name, _, value = option.partition("=")

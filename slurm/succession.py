@@ -11,6 +11,7 @@ from slurm.orders import TOKEN
 from slurm.qsub import Request
 
 _SCRIPT = "GANYMEDE_SCRIPT"  # environment of a job: its wrapper
+_OF_THE_FIRST = (("-W", "depend"), ("-W", "block"))
 _CARRIED = ("GANYMEDE_LINE", "GANYMEDE_INDEX")  # what a successor keeps of the job before
 
 
@@ -22,14 +23,21 @@ def options_file(script: Path) -> Path:
 def write_options(script: Path, options: Sequence[str], executable: Sequence[str] = ()) -> None:
     """`executable` is what the job starts, the wrapper itself if left out."""
     started = list(executable) or ["/bin/bash", str(script)]
-    values = {"options": _without_array(options), "executable": started}
+    values = {"options": _for_successors(options), "executable": started}
     options_file(script).write_text(json.dumps(values) + "\n", "utf-8")
 
 
-def _without_array(options: Sequence[str]) -> list[str]:
-    """A task of an array goes on as a job of its own."""
-    place = options.index("-J") if "-J" in options else len(options)
-    return [*options[:place], *options[place + 2 :]]
+def _for_successors(options: Sequence[str]) -> list[str]:
+    """Without what was said of the first start alone. A task of an array goes on as one job."""
+    kept: list[str] = []
+    words = iter(options)
+    for word in words:
+        if word == "-h":
+            continue
+        value = next(words)
+        of_the_first = word in ("-J", "-a") or (word, value.partition("=")[0]) in _OF_THE_FIRST
+        kept += [] if of_the_first else [word, value]
+    return kept
 
 
 def read_options(script: Path) -> tuple[list[str], list[str]]:

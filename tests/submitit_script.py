@@ -213,16 +213,19 @@ def folders() -> None:
 
 
 def time_limits() -> Callable[[], None]:
-    """Two jobs that are told, some time before their limit; what to tell of them, later."""
+    """Jobs that are told, some time before their limit; what to tell of them, later."""
     # Slurm signals up to half a minute early.
     chosen = {"timeout_min": 2, "_signal_delay_s": 60 if CLUSTER == "slurm" else 112}
     twice = executor(max_num_timeout=2, **chosen).submit(Patient(2))
     too_often = executor(max_num_timeout=1, **chosen).submit(Patient(9))
+    without = executor(**chosen).submit(rest, 600)
 
     def tell_of_them() -> None:
         tell("time limit reached twice", twice.result(), last_state(twice))
-        error = too_often.exception()
-        tell("too often", type(error).__name__, "timed-out too many times" in str(error))
+        told = {too_often: "timed-out too many times", without: "timed-out and not checkpointable"}
+        for job, why in told.items():
+            error = job.exception()
+            tell(why, type(error).__name__, why in str(error), last_state(job))
 
     return tell_of_them
 

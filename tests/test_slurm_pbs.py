@@ -161,6 +161,19 @@ def test_cancelling_reaches_the_job_that_it_has_become(pbs: FakePBS, waits: bool
     assert len(pbs.jobs()) == 2
 
 
+def test_what_depends_on_a_job_waits_for_the_one_that_it_has_become(pbs: FakePBS) -> None:
+    job = executor().submit(Count(40))
+    follower = executor(extra=f"W=depend=afterok:{job.job_id}").submit(Count(20))
+    wait_for(lambda: has_printed(job, "at 10\n"))
+    job._interrupt()
+    assert len(job.result()) == 2
+    wait_for(lambda: has_printed(follower, "at 3\n"))
+    assert pbs.job(job.present_id)["job_state"] == "F"
+    follower._interrupt()  # which goes on though nobody knows any more what it waited for
+    pbs.purge(job.job_id, job.present_id)
+    assert len(follower.result()) == 2
+
+
 def test_the_state_is_that_of_the_job_that_goes_on(pbs: FakePBS) -> None:
     job = executor().submit(Count(60))
     wait_for(lambda: has_printed(job, "at 3\n"))
@@ -176,6 +189,19 @@ def test_the_state_is_that_of_the_job_that_goes_on(pbs: FakePBS) -> None:
     job.wait()
     pbs.wait(job.present_id)
     assert state(job) == "COMPLETED"
+
+
+def sleep_deeply() -> None:
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+    time.sleep(600)
+
+
+def test_a_job_that_pbs_ends_at_its_time_limit(pbs: FakePBS) -> None:
+    pbs.change(kill_delay=0.2)
+    job = executor(minutes=0.05, signal_delay_s=0).submit(sleep_deeply)
+    with pytest.raises(UncompletedJobError, match=r"produced any output \(state: TIMEOUT\)"):
+        job.result()
+    assert pbs.job(job.job_id)["Exit_status"] == -29
 
 
 def test_a_suspended_job_is_not_done(pbs: FakePBS) -> None:

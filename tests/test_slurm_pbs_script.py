@@ -144,6 +144,7 @@ def test_options_of_every_job(place: Path) -> None:
         ((5,), 3, []),  # PBS takes no array of one
         ((0, 1), None, ["-J", "0-1"]),
         ((0, 1, 2, 5, 7, 8), 4, ["-J", "0-5%4"]),
+        ((0, 1, 2), 256, ["-J", "0-2"]),  # older PBS know no such limit
     ],
 )
 def test_options_of_an_array(

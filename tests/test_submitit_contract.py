@@ -22,6 +22,9 @@ ON_CLUSTERS = EXPECTED[EXPECTED.index("in it: ['ID_0_result.pkl', 'ID_submitted.
 LOCALLY = [line for line in EXPECTED if line not in ON_CLUSTERS and not line.startswith("states")]
 
 
+STANDS_IN = 'it\'s "k\u00e4se" $(touch owned) a,b:c'  # where the user stands
+
+
 def command(*words: str) -> list[str]:
     return [sys.executable, "-W", "error", str(HERE / "submitit_script.py"), *words]
 
@@ -46,9 +49,10 @@ def pbs(tmp_path: Path) -> Iterator[fake_pbs.FakePBS]:
 
 
 def test_stand_in_for_pbs(pbs: fake_pbs.FakePBS, tmp_path: Path) -> None:
+    (tmp_path / STANDS_IN).mkdir()
     done = subprocess.run(
-        command("pbs"), cwd=tmp_path, env=pbs.environment(), capture_output=True, text=True,
-        check=False,
+        command("pbs"), cwd=tmp_path / STANDS_IN, env=pbs.environment(), capture_output=True,
+        text=True, check=False,
     )  # fmt: skip
     assert lines(done) == EXPECTED
 
@@ -58,7 +62,8 @@ def test_real_pbs() -> None:
     if reason := real_pbs.why_not():
         pytest.skip(reason)
     with real_pbs.folder() as folder:
-        assert lines(real_pbs.run(command("pbs"), folder, timeout_s=300)) == EXPECTED
+        real_pbs.run(["mkdir", STANDS_IN], folder)
+        assert lines(real_pbs.run(command("pbs"), folder / STANDS_IN, timeout_s=300)) == EXPECTED
 
 
 # A preemption by requeue, which is not the user's to order
