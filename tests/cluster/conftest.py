@@ -11,9 +11,10 @@ import cluster as clusters
 import fake_pbs
 import pytest
 import real_pbs
+from accounts import account, give
 from cluster import Cluster
 from fake_pbs import FakePBS
-from person import Person, account, give
+from person import Person
 from places import LACKS, PLACES, Here, OnOpenPBS, OnStandIn
 from user import User
 

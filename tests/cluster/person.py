@@ -1,21 +1,18 @@
 """Somebody who uses `ganymede` from a home folder, and what can be seen of it, wherever it runs."""
 
 import contextlib
-import functools
 import json
 import os
-import pwd
 import shutil
-import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-import psutil
-from cluster import Cluster, user_name
+from accounts import account, give
+from cluster import Cluster
 
 from checkpoints import Store
 from jobs import records, submissions
@@ -25,33 +22,13 @@ from jobs.run import Run
 TINY = (
     "acgan-digits", "--data.image-size", "8", "--model.width", "4", "--train.epochs", "2",
     "--train.passes-per-epoch", "8", "--train.log-every", "20", "--train.final-samples", "20",
-    "--train.grid-rows", "2", "--train.checkpoint-minutes", "0.05",
+    "--train.grid-rows", "2", "--train.checkpoint-minutes", "0.05", "--threads", "1",
 )  # fmt: skip
 TOTAL_STEPS = 352
 EPOCH = 176
 STAGES = ("train", "sample", "report")
 ROOT = Path(__file__).parent.parent.parent
 FAULTS = Path(__file__).parent / "faults"
-
-
-@functools.cache
-def account() -> pwd.struct_passwd:
-    """Of whoever acts: where root runs the tests, an ordinary user who can use what they use."""
-    own = pwd.getpwuid(os.geteuid())
-    with contextlib.suppress(KeyError, PermissionError):
-        if own.pw_uid == 0:
-            found = pwd.getpwnam(user_name())
-            subprocess.run(
-                [sys.executable, "-P", "-c", "import submitit, torch; open('setup.cfg')"],
-                user=found.pw_uid, group=found.pw_gid, extra_groups=[], cwd=ROOT, check=True,
-            )  # fmt: skip
-            return found
-    return own
-
-
-def give(path: Path) -> None:
-    """Have a path belong to whoever acts."""
-    os.chown(path, account().pw_uid, account().pw_gid)
 
 
 @dataclass(frozen=True)
@@ -169,9 +146,15 @@ class Person:
     def count_submissions(self) -> "Calls":
         raise NotImplementedError
 
-    def forget(self) -> None:
-        """Have the scheduler forget all jobs that have ended."""
+    def known_jobs(self) -> list[str]:
+        """The jobs that the scheduler still knows, ended or not."""
         raise NotImplementedError
+
+    @contextlib.contextmanager
+    def forgetful_scheduler(self) -> Iterator[Callable[[], None]]:
+        """The scheduler forgets what has ended, by itself or as often as it is told to."""
+        raise NotImplementedError
+        yield
 
     def close(self) -> None:
         """Leave nothing behind."""
@@ -287,23 +270,3 @@ class Person:
         calls = folder / f"{name}.calls"
         path = {"PATH": f"{folder}:{search}"}
         return Calls(path, lambda: len(calls.read_text().splitlines()) if calls.exists() else 0)
-
-
-def processes_of(variable: str, value: str) -> list[psutil.Process]:
-    """All live processes of whoever acts that have a variable of this value."""
-    found = []
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            if process.status() == psutil.STATUS_ZOMBIE:
-                continue
-            if process.uids().real != account().pw_uid:
-                continue
-            if process.environ().get(variable) == value:
-                found.append(process)
-    return found
-
-
-def kill(*processes: psutil.Process) -> None:
-    for process in processes:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.send_signal(signal.SIGKILL)

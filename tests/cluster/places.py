@@ -7,13 +7,15 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
 import psutil
+from accounts import account, kill, processes_of
 from fake_pbs import COMMANDS, FakePBS
-from person import FAULTS, Calls, Person, account, kill, processes_of
+from person import FAULTS, Calls, Person
 
 PLACES = ("local", "slurm", "pbs", "openpbs")
 # What a place does not have, and why; a test asks for it by the mark `needs`.
@@ -145,9 +147,15 @@ class OnPBS(Person):
     def count_submissions(self) -> Calls:
         return self.count_calls("qsub", *(name for name in COMMANDS if name != "qsub"))
 
+    def known_jobs(self) -> list[str]:
+        return self.command("qselect", "-x", "-u", account().pw_name).stdout.split()
+
+    @contextlib.contextmanager
+    def forgetful_scheduler(self) -> Iterator[Callable[[], None]]:
+        yield self.forget
+
     def forget(self) -> None:
-        over = self.command("qselect", "-x", "-u", account().pw_name).stdout.split()
-        for job_id in set(over) - set(self.queue()):
+        for job_id in set(self.known_jobs()) - set(self.queue()):
             self.command("qdel", "-x", job_id)
 
     def close(self) -> None:

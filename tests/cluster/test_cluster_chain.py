@@ -39,19 +39,6 @@ def test_follow_up_refuses_when_its_need_failed_and_was_forgotten(user: User) ->
     assert records.completion(user.run("run"), "sample") is None
 
 
-def test_chain_completes_when_every_job_is_forgotten_at_once(user: User) -> None:
-    user.cluster.forget_jobs_after(2)
-    try:
-        user.start("run")
-        user.wait_until_finished("run")
-    finally:
-        user.cluster.forget_jobs_after(300)
-    assert {row["state"] for row in user.rows("run").values()} == {"finished"}
-    assert user.ganymede("run", *TINY, "--name", "run", "--on", "slurm").stdout.endswith(
-        "run: nothing to submit; 3 of 3 stages finished\n"
-    )
-
-
 @pytest.mark.parametrize(("first", "then"), [("2", "1"), ("1", "2")])
 def test_goes_on_with_another_number_of_ranks(user: User, first: str, then: str) -> None:
     trace = user.home / "trace"

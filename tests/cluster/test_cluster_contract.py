@@ -1,5 +1,6 @@
 """What holds of a run wherever it runs: in the foreground, on Slurm, on PBS."""
 
+import itertools
 from collections.abc import Callable
 
 import pytest
@@ -13,6 +14,7 @@ Calm = Callable[[int], Person]
 SMALL = (
     "acgan-digits", "--data.image-size", "8", "--model.width", "4", "--train.epochs", "1",
     "--train.passes-per-epoch", "1", "--train.final-samples", "20", "--train.grid-rows", "2",
+    "--threads", "1",
 )  # fmt: skip
 
 
@@ -46,6 +48,7 @@ def test_what_fails_is_told_and_nothing_follows(person: Person, place: str) -> N
     person.wait_for_attempts("run", TRIES[place])
     person.wait_for(lambda: not person.queue())
     assert person.causes("run") == ["crashed"] * TRIES[place]
+    assert person.is_one_line(person.attempts("run"))
     for record in person.attempts("run"):
         assert "ValueError: a fault in the variant" in record["traceback"]
     train = person.rows("run")["train"]
@@ -136,19 +139,28 @@ def test_preempted_three_times_ends_in_the_same_bits(
     assert_same_state(person.final_state("run"), calm(RANKS[place]).final_state("run"))
 
 
-def test_time_limit_met_twice_ends_in_the_same_bits(person: Person, place: str, calm: Calm) -> None:
-    loading_s = calm(1).attempts("run")[0]["first_step_after_s"]
+def test_time_limit_met_twice_ends_in_the_same_bits(
+    person: Person, place: str, calm: Calm, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loading_s = calm(RANKS[place]).attempts("run")[0]["first_step_after_s"]
     limit_s = max(MARGIN_S[place] + 3 * loading_s + 5, LEAST_S[place])
     person.meet(f"slow@{2.2 * (limit_s - MARGIN_S[place]) / TOTAL_STEPS:.3f}")
-    person.launch("run", minutes=limit_s / 60)
-    person.bring_to_end("run", 600)
+    person.launch("run", ranks=RANKS[place], minutes=limit_s / 60)
+    person.bring_to_end("run", 900)
     attempts, causes = person.attempts("run"), person.causes("run")
     assert len(causes) >= 3
     assert causes == ["time limit"] * (len(causes) - 1) + ["finished"]
     assert person.is_one_line(attempts)
     assert len(person.attempts("run", "sample")) == 1
     check_order(person, "run")
-    assert_same_state(person.final_state("run"), calm(1).final_state("run"))
+    assert_same_state(person.final_state("run"), calm(RANKS[place]).final_state("run"))
+    with capsys.disabled():
+        for before, after in itertools.pairwise(attempts):
+            print(
+                f"\n{place}: hand-over at step {after['from_step']}: last step to saved "
+                f"{before['saved_after_s']} s, job start to first new step "
+                f"{after['first_step_after_s']} s"
+            )
 
 
 def test_killed_without_a_word_goes_on_by_resume(person: Person, calm: Calm) -> None:
@@ -177,9 +189,18 @@ def test_same_command_submits_nothing_twice(person: Person) -> None:
 
 
 @pytest.mark.needs("scheduler")
-def test_jobs_that_the_scheduler_has_forgotten_stay_finished(calm: Calm) -> None:
-    person = calm(1)
-    person.forget()
+def test_finishes_though_every_job_is_forgotten_at_once(person: Person) -> None:
+    person.launch("run", recipe=SMALL)
+    with person.forgetful_scheduler() as forget:
+
+        def is_finished() -> bool:
+            forget()
+            states = {row["state"] for row in person.rows("run").values()}
+            assert states <= {"queued", "running", "finished"}
+            return states == {"finished"}
+
+        person.wait_for(is_finished, 240)
+        person.wait_for(lambda: forget() or not person.known_jobs())
     assert {row["state"] for row in person.rows("run").values()} == {"finished"}
-    told = person.launch("run")
+    told = person.launch("run", recipe=SMALL)
     assert told.endswith("run: nothing to submit; 3 of 3 stages finished\n")

@@ -1,12 +1,14 @@
 """What an ordinary user does on the Slurm of these tests, and what can be seen of it."""
 
 import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import psutil
+from accounts import kill, processes_of
 from cluster import Cluster
-from person import EPOCH, TINY, TOTAL_STEPS, Calls, Person, kill, processes_of
+from person import EPOCH, TINY, TOTAL_STEPS, Calls, Person
 
 __all__ = ["EPOCH", "TINY", "TOTAL_STEPS", "TWO_RANKS", "Calls", "User", "kill", "processes"]
 TWO_RANKS = ("--nodes", "2", "--minutes", "10")
@@ -57,10 +59,15 @@ class User(Person):
     def count_submissions(self) -> Calls:
         return self.count_calls("sbatch")
 
-    def forget(self) -> None:
+    def known_jobs(self) -> list[str]:
+        command = ("squeue", "--noheader", "--me", "--states=all", "-o", "%i")
+        return self.command(*command).stdout.split()
+
+    @contextlib.contextmanager
+    def forgetful_scheduler(self) -> Iterator[Callable[[], None]]:
         self.cluster.forget_jobs_after(2)
         try:
-            self.wait_for(lambda: not self.command("squeue", "-h", "-t", "all").stdout.strip())
+            yield lambda: None
         finally:
             self.cluster.forget_jobs_after(300)
 
