@@ -6,5 +6,7 @@ features can be compared with figures on the same features alone.
 """
 
 from gan.metrics.distance import Distances, distances
+from gan.metrics.overlap import Support, support
+from gan.metrics.score import Score, class_score
 
-__all__ = ["Distances", "distances"]
+__all__ = ["Distances", "Score", "Support", "class_score", "distances", "support"]
