@@ -111,8 +111,17 @@ def test_the_floor_stands_beside_at_the_same_size(digits: Digits) -> None:
         assert part.support.real_count == part.support.other_count == len(held_out)
     assert pair.floor == compare(reference, held_out)
     assert pair.generated.distances.frechet > pair.floor.distances.frechet
-    few = beside_floor(reference, held_out, held_out.rows(slice(50)))
+    few = beside_floor(reference, held_out, held_out.like(torch.arange(50) % 10))
     assert few.floor.distances.second_count == few.generated.distances.second_count == 50
+
+
+def test_the_floor_has_the_classes_of_the_images(digits: Digits) -> None:
+    """Else balanced images would be nearer than the floor, by their balance alone."""
+    balanced = digits.seen(*digits.other).like(torch.arange(100) % 10)
+    pair = beside_floor(digits.reference, digits.held_out, balanced)
+    assert 0.5 < pair.generated.distances.frechet / pair.floor.distances.frechet < 2
+    drawn = compare(digits.reference, digits.held_out.like(torch.full((100,), -1)))
+    assert drawn.distances.frechet > 1.5 * pair.floor.distances.frechet
 
 
 def test_a_spoiled_class_is_found(digits: Digits) -> None:

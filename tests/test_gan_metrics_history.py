@@ -23,7 +23,7 @@ def test_a_run_that_comes_nearer() -> None:
     found = history.curves()
     for name in ("frechet", "kernel"):
         assert (np.diff(found[name][1]) < 0).all()
-        floor = found[f"{name}_floor"][1]
+        floor = found[f"{name}_of_real_images"][1]
         assert floor.tolist() == [getattr(history.floor.distances, name)] * 3
     assert (np.diff(found["precision"][1]) > 0).all()
     assert found["frechet"][0].tolist() == [100, 200, 300]

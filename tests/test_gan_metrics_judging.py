@@ -7,8 +7,9 @@ import torch
 
 from gan import batches, evaluation, variants
 from gan.data import DataInfo
+from gan.data.images import chosen
 from gan.evaluation import Interrupted
-from gan.metrics import judged, look_of
+from gan.metrics import Judged, judged, look_of
 from gan.recipes import RECIPES
 from gan.variants import Variant
 
@@ -83,3 +84,22 @@ def test_images_without_labels_and_breaking_off() -> None:
     assert judged(look, images, None, "cpu").labels.tolist() == [-1] * 3
     with pytest.raises(Interrupted):
         judged(look, images, None, "cpu", stop=lambda: "terminated")
+
+
+def test_real_images_are_found_like_the_generated_ones() -> None:
+    labels = torch.tensor([0] * 8 + [1] * 5 + [2] * 2)
+    numbers = torch.arange(15.0)[:, None]
+    whole = Judged(numbers, numbers, labels)
+    for asked, expected in (
+        ([0, 1, 2, 0, 1, 2], [2, 2, 2]),
+        ([2, 2, 1], [0, 1, 2]),
+        ([1] * 5 + [0] * 8 + [2] * 2, [8, 5, 2]),
+    ):
+        found = whole.like(torch.tensor(asked))
+        assert found.labels.bincount(minlength=3).tolist() == expected
+        assert len(found.features.unique()) == len(asked)
+    few = whole.like(torch.tensor([2, 2, 2, 2]))  # of which there are two
+    assert len(few.features.unique()) == 4
+    assert (few.labels == 2).sum() == 2
+    anyone = whole.like(torch.full((6,), -1))
+    assert torch.equal(anyone.features, numbers[torch.from_numpy(chosen(15, 6))])

@@ -58,14 +58,15 @@ def compare(reference: Judged, others: Judged, seed: int = 0, stop: Stop = _neve
 def beside_floor(
     reference: Judged, held_out: Judged, generated: Judged, seed: int = 0, stop: Stop = _never
 ) -> Beside:
-    """The figures and their floor, on sets of one size: the first of the generated images, and some
-    of the held-out ones. Raises like `compare`.
+    """The figures and their floor, on sets of one size: the first of the generated images, and as
+    many held-out ones of the same classes, since the shares of the classes move every distance.
+    Raises like `compare`.
     """
     count = min(len(held_out), len(generated))
-    real = held_out.rows(chosen(len(held_out), count))
+    made = generated.rows(slice(count))
     return Beside(
-        generated=compare(reference, generated.rows(slice(count)), seed, stop),
-        floor=compare(reference, real, seed, stop),
+        generated=compare(reference, made, seed, stop),
+        floor=compare(reference, held_out.like(made.labels), seed, stop),
     )
 
 

@@ -6,18 +6,21 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gan.data.images import chosen
 from gan.metrics.comparison import Comparison, compare
 from gan.metrics.judging import Judged
 from gan.samples import Samples
 from gan.scalars import Curves
 
+_REAL = "_of_real_images"  # ends the name of a floor's curve
+_DRAWN = {
+    "Frechet distance": ["frechet"],
+    "Kernel distance": ["kernel"],
+    "Precision and recall": ["precision", "recall"],
+    "Class score": ["class_score"],
+}
 # For `gan.visual.curves.draw`: the title of each panel and its curves.
 PANELS: Mapping[str, Sequence[str]] = {
-    "Frechet distance": ["frechet", "frechet_floor"],
-    "Kernel distance": ["kernel", "kernel_floor"],
-    "Precision and recall": ["precision", "recall", "precision_floor", "recall_floor"],
-    "Class score": ["class_score", "class_score_floor"],
+    title: [*names, *(f"{name}{_REAL}" for name in names)] for title, names in _DRAWN.items()
 }
 
 
@@ -36,7 +39,7 @@ class History:
         rows = [_plain(figures) for figures in self.figures]
         found: Curves = {name: (steps, np.array([row[name] for row in rows])) for name in rows[0]}
         for name, value in _plain(self.floor).items():
-            found[f"{name}_floor"] = steps, np.full(len(steps), value)
+            found[f"{name}{_REAL}"] = steps, np.full(len(steps), value)
         return found
 
 
@@ -73,7 +76,8 @@ def over_training(
 
     A snapshot is a hundred images as a rule: its Frechet distance is far above that of many, and
     good for nothing but the curve and the floor beside it. The kernel distance is without bias.
-    All are cut to the size of the smallest, or of the held-out images if these are fewer.
+    All are cut to the size of the smallest, or of the held-out images if these are fewer; the floor
+    has the classes of the last snapshot.
 
     Raises ValueError if there is none, or fewer than 4 images, Interrupted when `stop` says so.
     """
@@ -81,12 +85,10 @@ def over_training(
     if not known:
         raise ValueError("no snapshots given; allowed: one or more")
     count = min(len(held_out), *(len(judged) for _, judged in known))
-    real = held_out.rows(chosen(len(held_out), count))
+    cut = [judged.rows(slice(count)) for _, judged in known]
     return History(
         steps=tuple(step for step, _ in known),
-        figures=tuple(
-            compare(reference, judged.rows(slice(count)), stop=stop) for _, judged in known
-        ),
-        floor=compare(reference, real, stop=stop),
+        figures=tuple(compare(reference, judged, stop=stop) for judged in cut),
+        floor=compare(reference, held_out.like(cut[-1].labels), stop=stop),
         count=count,
     )

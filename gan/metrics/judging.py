@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gan import batches, evaluation
+from gan.data.images import chosen
 from gan.data.sources import ImageSource
 from gan.variants import Variant
 
@@ -28,10 +29,24 @@ class Judged:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def rows(self, chosen: slice | NDArray[Any]) -> "Judged":
+    def rows(self, which: slice | NDArray[Any]) -> "Judged":
         """Some of the images."""
-        rows = chosen if isinstance(chosen, slice) else torch.from_numpy(chosen)
+        rows = which if isinstance(which, slice) else torch.from_numpy(which)
         return Judged(self.features[rows], self.logits[rows], self.labels[rows])
+
+    def like(self, labels: Tensor) -> "Judged":
+        """As many images as `labels` (M,) has entries, of each class as many as there; -1 is any.
+
+        If a class has not so many, others stand in; M is up to N. The same ones every time.
+        """
+        taken = [np.zeros(0, dtype=np.int64)]
+        for label, wanted in zip(*labels.unique(return_counts=True), strict=True):
+            rows = (self.labels == label).nonzero().flatten().numpy()
+            taken.append(rows[chosen(len(rows), int(wanted))])
+        found = np.concatenate(taken)
+        left = np.setdiff1d(np.arange(len(self)), found)
+        more = left[chosen(len(left), len(labels) - len(found))]
+        return self.rows(np.sort(np.concatenate([found, more])))
 
     def of_class(self, label: int) -> "Judged":
         """The images of one class."""
