@@ -102,6 +102,12 @@ class Variant(ABC):
         """What the layer that names classes sees of images: (B, F). Only where it `classifies`."""
         return self.critic.features(images)
 
+    def see(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """In evaluation, what `features` and `classify` give, for the price of one of them."""
+        assert self.critic.fc10 is not None, "only where it classifies"
+        features = self.features(images)
+        return features, self.critic.fc10(features)
+
     def measure(self, data: ImageSet, stop: Callable[[], object]) -> dict[str, float]:
         """Figures on the held-out images, taken after every epoch. Raises Interrupted."""
         if not self.classifies:

@@ -89,6 +89,10 @@ class Downstream(Variant):
         seen: Tensor = normalise(self.model.encoder(images))
         return seen
 
+    def see(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.features(images)
+        return features, self.model.head[1](features)
+
     def facts(self) -> dict[str, str]:
         return {"encoder_sha256": self.encoder_sha256}
 

@@ -1,6 +1,8 @@
+import numpy as np
 import pytest
 import torch
 
+from gan import rng
 from gan.metrics import distances
 
 
@@ -41,3 +43,26 @@ def test_measuring_leaves_torchs_randomness_alone() -> None:
 def test_too_few_images_are_refused() -> None:
     with pytest.raises(ValueError, match="3 and 50 images given; allowed: 4 or more"):
         distances(gaussian(3, 0, 1, 0), gaussian(50, 0, 1, 1))
+
+
+def test_kernel_distance_is_that_of_the_formula() -> None:
+    """Binkowski et al., section 4, in float64 and in words, on the same subsets."""
+    first, second = gaussian(60, 0, 1, 0), gaussian(40, 0.5, 1, 1)
+    values = []
+    with torch.random.fork_rng(devices=[]):
+        rng.seed_torch(3, rng.Stream.EVALUATE)
+        for _ in range(100):
+            x = first[torch.randperm(60)[:20]].double().numpy()
+            y = second[torch.randperm(40)[:20]].double().numpy()
+            xx, yy, xy = ((a @ b.T / 4 + 1) ** 3 for a, b in ((x, x), (y, y), (x, y)))
+            within = (xx.sum() - np.trace(xx) + yy.sum() - np.trace(yy)) / (20 * 19)
+            values.append(within - 2 * xy.mean())
+    result = distances(first, second, seed=3)
+    assert result.kernel == pytest.approx(np.mean(values), rel=1e-4)
+    assert result.kernel_spread == pytest.approx(np.std(values), rel=1e-4)
+
+
+def test_kernel_distance_of_one_distribution_is_zero_within_its_noise() -> None:
+    result = distances(gaussian(1000, 0, 1, 0), gaussian(1000, 0, 1, 1))
+    assert abs(result.kernel) < 2 * result.kernel_spread
+    assert result.kernel_spread < 0.05

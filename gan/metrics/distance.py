@@ -1,7 +1,6 @@
-"""Distances between sets of images, on the features of a classifier of one's own.
+"""How far two sets of features lie apart: the Frechet and the kernel distance.
 
-On such features the Frechet distance is not FID, and is never called so: it can be compared only
-with figures on the same features. The arithmetic is torchmetrics'.
+The arithmetic is torchmetrics', which takes features directly where it expects a network.
 """
 
 import warnings
@@ -16,8 +15,8 @@ from gan.config import FEWEST_COMPARED
 _SUBSETS = 100
 
 
-class _Features(nn.Identity):
-    """Stands where torchmetrics expects the network: the features are given to it directly."""
+class Given(nn.Identity):
+    """Stands where torchmetrics expects the network: what that would say is given to it."""
 
     def __init__(self, count: int) -> None:
         super().__init__()
@@ -50,7 +49,7 @@ def distances(first: Tensor, second: Tensor, seed: int = 0) -> Distances:
         raise ValueError(
             f"{len(first)} and {len(second)} images given; allowed: {FEWEST_COMPARED} or more each"
         )
-    features = _Features(first.shape[1])
+    features = Given(first.shape[1])
     frechet = FrechetInceptionDistance(feature=features)
     with warnings.catch_warnings():  # it warns of its memory use, which is small here
         warnings.simplefilter("ignore", UserWarning)
