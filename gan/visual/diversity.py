@@ -24,8 +24,8 @@ from gan.variants import Variant
 Stop = Callable[[], object]
 ANY = -1  # the label of images that were asked for without a class
 # A class is said to have collapsed when its latest diversity is below this share of that of real
-# images. Of 27 trainings on digits and points, good ones ended at 0.76 to 1.06 of it, in pixels, and
-# the three that had failed at 0.04 to 0.21.
+# images. Of 27 trainings on digits and points, good ones ended at 0.76 to 1.06 of it, in pixels,
+# and the three that had failed at 0.04 to 0.21.
 BELOW_REAL = 0.5
 # ... or below this share of its own best, which counts up to the real one's: images of noise are
 # more diverse than real ones, and losing that is no collapse.
@@ -80,11 +80,9 @@ class Diversity:
         if not low[-1] or rising:
             return None
         since = 0 if low.all() else len(low) - int(low[::-1].argmin())
-        return Collapse(
-            self.labels[place],
-            *(int(self.steps[at]) for at in (since, -1)),
-            *(float(values[-1]), float(capped[best]), int(self.steps[best]), real),
-        )
+        first, last, peak = (int(self.steps[at]) for at in (since, -1, best))
+        highest = float(capped[best])
+        return Collapse(self.labels[place], first, last, float(values[-1]), highest, peak, real)
 
 
 def watch(
