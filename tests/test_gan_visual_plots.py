@@ -67,7 +67,7 @@ def test_every_plot_is_svg_and_repeatable(name: str) -> None:
 def test_a_collapsed_class_stands_out_by_its_name() -> None:
     found = texts(plots.diversity_over_time(WATCHED, ("cat", "dog", "bird")))
     assert {"class dog: collapsed", "mean of the classes", "real images"} <= set(found)
-    assert "diversity (pixels of 255), share of real" in found
+    assert "Diversity (pixels of 255) as a share of that of real images" in found
     assert "class 1: collapsed" in texts(plots.diversity_over_time(WATCHED))
     well = replace(WATCHED, values=np.full((4, 3), 40.0))
     assert not any("collapsed" in text for text in texts(plots.diversity_over_time(well)))
@@ -93,7 +93,7 @@ def test_the_threshold_is_told_with_what_it_reaches() -> None:
 
 def test_gradients_are_shown_by_player_where_a_logarithm_can() -> None:
     svg = plots.gradient_norms(NORMS)
-    assert {"generator", "discriminator", "length of the gradient"} <= set(texts(svg))
+    assert {"generator", "discriminator", "Length of the gradient"} <= set(texts(svg))
     assert "loss" not in texts(svg)
     assert texts(plots.gradient_norms({})) == ["no gradients have been logged"]
 

@@ -39,9 +39,11 @@ def diversity_over_time(found: Diversity, names: Sequence[str] = ()) -> bytes:
             mean = "mean of the classes" if ANY not in found.labels else "all images"
             axes.plot(found.steps, found.share, color="tab:blue", marker=".", label=mean)
         axes.axhline(1, color="tab:green", linestyle="--", label="real images")
-        axes.axhline(BELOW_REAL, color=_ALARM, linestyle=":", linewidth=0.9)
+        axes.axhline(BELOW_REAL, color=_ALARM, linestyle=":", linewidth=0.9, label="collapse")
         axes.set_ylim(bottom=0)
-        _finish(axes, "training step", f"diversity ({found.unit}), share of real")
+        _finish(
+            axes, "training step", f"Diversity ({found.unit}) as a share of that of real images"
+        )
 
     return as_svg(draw_on)
 
@@ -73,7 +75,7 @@ def score_distributions(found: Scores) -> bytes:
         split = found.separation
         text = f"threshold {split.threshold:.3g}: {split.accuracy:.1%} right"
         axes.axvline(split.threshold, color="black", linestyle="--", linewidth=1, label=text)
-        _finish(axes, "critic's score", "share of images")
+        _finish(axes, "critic's score", "Share of images")
 
     return as_svg(draw_on)
 
@@ -89,7 +91,7 @@ def gradient_norms(curves: Curves) -> bytes:
                 axes.plot(steps[seen], lengths[seen], label=tag.removeprefix(_NORMS), linewidth=1.2)
         if axes.lines:
             axes.set_yscale("log")
-            _finish(axes, "training step", "length of the gradient")
+            _finish(axes, "training step", "Length of the gradient")
         else:
             figure.clear()
             figure.text(0.5, 0.5, "no gradients have been logged", ha="center", va="center")
@@ -110,12 +112,12 @@ def truncation(found: Sequence[Truncated]) -> bytes:
         if np.isfinite(accuracies).any():
             axes.plot(psis, accuracies, marker="s", label="recognised as the class asked for")
         axes.set_ylim(0, 1.05)
-        _finish(axes, "psi", "share")
+        _finish(axes, "psi", "Shares")
 
     return as_svg(draw_on)
 
 
 def _finish(axes: "Axes", across: str, up: str) -> None:
     axes.set_xlabel(across)
-    axes.set_ylabel(up)
+    axes.set_title(up, fontsize=10, loc="left")  # at the side there is no room for many words
     axes.legend(frameon=False, fontsize=8)
