@@ -1,6 +1,7 @@
 """Checkerboard energy of three ways to double a generator's maps, before and after training.
 
-    python -m benchmarks.checkerboard [--recipe dcgan-digits] [--steps 300] [--seeds 3] [--json]
+    python -m benchmarks.checkerboard [--recipe dcgan-digits] [--steps 300] [--seeds 3]
+        [--threads 2] [--json]
 
 The recipe's transposed convolutions against interpolation (nearest, bilinear) and a convolution 3
 in their place, with everything else the same. Printed are the shares of spectral energy at the
@@ -66,8 +67,8 @@ def shares(variant: Adversarial, images: ImageSet) -> list[Checkerboard]:
     return checkerboard.measure(made, np.moveaxis(images.test_images, 1, 3))
 
 
-def measure(config: GANConfig, steps: int, seeds: int) -> dict[str, Any]:
-    device, images = numerics.configure(torch.get_num_threads()), data.load(config.data)
+def measure(config: GANConfig, steps: int, seeds: int, threads: int = 1) -> dict[str, Any]:
+    device, images = numerics.configure(threads), data.load(config.data)
     rows: list[Row] = []
     for kind in UPSAMPLINGS:
         found: dict[int, list[list[Checkerboard]]] = {0: [], steps: []}
@@ -108,11 +109,12 @@ def main() -> None:
     parser.add_argument("--recipe", default="dcgan-digits")
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     config = recipes.RECIPES[options.recipe]()
     assert isinstance(config, GANConfig), "only a GAN makes images"
-    result = measure(config, options.steps, options.seeds)
+    result = measure(config, options.steps, options.seeds, options.threads)
     print(json.dumps(result, indent=2) if options.json else table(result))
 
 
