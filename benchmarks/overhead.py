@@ -118,7 +118,8 @@ def make_bench(folder: Path, rounds: int, threads: int) -> Bench:
         full_step()
 
     trainer.train_step = both  # type: ignore[method-assign]
-    trainer._test_accuracy = evaluating.timed(trainer._test_accuracy)  # type: ignore[method-assign]
+    variant = trainer.variant
+    variant.measure = evaluating.timed(variant.measure)  # type: ignore[method-assign]
     evaluation.generate = evaluating.timed(evaluation.generate)
     return Bench(trainer, bare, evaluating)
 

@@ -40,6 +40,9 @@ class Stream(IntEnum):
     AUGMENT_MORE = 14
     SECOND_VIEW_MORE = 15
     LEARN = 16
+    MAXIMISE = 17
+    ATTACK = 18
+    TRUNCATION = 19
 
 
 def generator(seed: int, stream: Stream, step: int = 0) -> np.random.Generator:

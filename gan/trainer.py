@@ -98,6 +98,7 @@ class Trainer:
         self.step = 0
         self.term_sums = torch.zeros(len(variant.terms), dtype=torch.float64, device=self.device)
         self.term_count = 0
+        self._earlier_norms: dict[str, torch.Tensor] = {}  # of gradients, as a checkpoint has them
         self._saved_step: int | None = None  # of the newest checkpoint, on disk or on its way
         self._scalars: ScalarLog
         self._started, self._steps_done = time.monotonic(), 0
@@ -188,7 +189,7 @@ class Trainer:
     def _between_steps(self, end: int) -> None:
         self.saver.check()
         if self.step < end and self.step % self.config.train.log_every == 0:
-            self._scalars.add(self.step, self.running_means())
+            self._scalars.add(self.step, self.running_means() | self.gradient_norms())
         now = time.monotonic()
         if now > self._next_report:
             self._report("training")
@@ -206,6 +207,14 @@ class Trainer:
                     "and a smaller optim.learning-rate may help"
                 )
         return named
+
+    def gradient_norms(self) -> dict[str, float]:
+        """Length of each player's gradient, of its latest step: no mean, unlike the terms."""
+        return {f"train/gradient_norm_{p}": float(norm) for p, norm in self._norms().items()}
+
+    def _norms(self) -> dict[str, torch.Tensor]:
+        """A player that has not moved since the checkpoint has the gradient it had then."""
+        return self._earlier_norms | self.variant.gradient_norms()
 
     def finish_epoch(self) -> str | None:
         """Save, evaluate, sample and log; returns the reason if stopped before all was done."""
@@ -227,7 +236,7 @@ class Trainer:
             self._sample_grid(stop)
         except evaluation.Interrupted:
             return reason[0]
-        self._scalars.add(self.step, values)
+        self._scalars.add(self.step, values | self.gradient_norms())
         self._scalars.flush()
         self._say_epoch(values)
         return None
@@ -259,12 +268,13 @@ class Trainer:
         self._saved_step, self._last_save = self.step, time.monotonic()
 
     def state(self) -> dict[str, Any]:
-        """All that is needed to go on: tensors, the step and the running means."""
+        """All that is needed to go on: tensors, the step, the running means, what is logged."""
         return {
             "step": self.step,
             "variant": self.variant.state(),
             "term_sums": self.term_sums,
             "term_count": self.term_count,
+            "gradient_norms": self._norms(),
         }
 
     def restore(self) -> None:
@@ -284,6 +294,7 @@ class Trainer:
             self.term_count, self.step = int(state["term_count"]), int(state["step"])
         except (KeyError, RuntimeError, TypeError) as error:
             raise CheckpointError(f"{checkpoint.folder} is of another network: {error}") from error
+        self._earlier_norms = state.get("gradient_norms", {})  # not in those of earlier versions
         self.variant.begin(anew=False)
         self._saved_step = self.step
         self.hooks.say(f"going on from step {self.step} ({checkpoint.folder.name})")

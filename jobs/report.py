@@ -20,6 +20,10 @@ _PANELS = {  # those whose curves a run has are drawn
     "Real and generated told apart": ["train/told_apart"],
     "Gradient penalty": ["train/gradient_penalty"],
     "Class losses": ["train/real_class", "train/fake_class"],
+    "Length of the gradients": [
+        f"train/gradient_norm_{player}"
+        for player in ("generator", "discriminator", "classifier", "simclr")
+    ],
     "Loss": ["train/loss"],
     "Contrastive loss": ["train/contrastive_loss"],
     "Cosine similarity of two views": ["train/pair_similarity"],

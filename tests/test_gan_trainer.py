@@ -154,7 +154,10 @@ def test_log_holds_every_term_at_every_mark(
     trainer = make_trainer(tmp_path, tiny_acgan, quiet())
     trainer.train()
     curves = scalars.read(tmp_path / "tensorboard")
-    assert curves.keys() == {*(f"train/{t}" for t in trainer.variant.terms), "test/accuracy"}
+    norms = {"train/gradient_norm_generator", "train/gradient_norm_discriminator"}
+    terms = {f"train/{t}" for t in trainer.variant.terms}
+    assert curves.keys() == {*terms, *norms, "test/accuracy"}
+    assert all(curves[tag][0].tolist() == curves["train/accuracy"][0].tolist() for tag in norms)
     assert curves["train/accuracy"][0].tolist() == [5, 10, 15, 20, 22, 25, 30, 35, 40, 44]
     assert curves["test/accuracy"][0].tolist() == [22, 44]
 
@@ -170,6 +173,40 @@ def test_running_means_begin_anew_with_each_epoch(
     steps, values = scalars.read(tmp_path / "tensorboard")["train/loss"]
     expected = torch.stack(seen[22:30])[:, 0].double().mean().item()  # steps 23 to 30
     assert values[steps == 30].item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_gradient_norms_are_of_the_step_that_is_logged(
+    tiny_acgan: ACGANConfig, make_trainer: Make, tmp_path: Path
+) -> None:
+    """However training was broken off: also where the generator has not moved since, and at an
+    epoch's end that is logged by another process than trained it."""
+    rarely = replace(tiny_acgan, game=replace(tiny_acgan.game, generator_every=7))
+    trainer = make_trainer(tmp_path / "a", rarely, quiet())
+    after: list[dict[str, float]] = []
+    step = trainer.train_step
+    trainer.train_step = lambda: (step(), after.append(trainer.gradient_norms()))
+    trainer.train()
+    broken = tmp_path / "b"
+    for count in (9, 0, 13, 1, 17, 0, 1000):  # at step 9, at the end of epoch 1, at step 40
+        make_trainer(broken, rarely, quiet(StopAt(count))).train()
+    for folder in (tmp_path / "a", broken):
+        curves = scalars.read(folder / "tensorboard")
+        for tag in after[0]:
+            steps, values = curves[tag]
+            assert values.tolist() == [after[step - 1][tag] for step in steps]
+    assert after[8] != after[9]
+
+
+def test_a_checkpoint_without_gradient_norms_is_gone_on_from(
+    tiny_classifier: ClassifierConfig, make_trainer: Make, tmp_path: Path
+) -> None:
+    trainer = make_trainer(tmp_path, tiny_classifier, quiet(StopAt(22)))
+    state = trainer.state
+    trainer.state = lambda: {k: v for k, v in state().items() if k != "gradient_norms"}
+    assert trainer.train() == "terminated"  # in the evaluation after the first epoch
+    assert make_trainer(tmp_path, tiny_classifier, quiet()).train() is None
+    steps, _ = scalars.read(tmp_path / "tensorboard")["train/gradient_norm_discriminator"]
+    assert steps.tolist() == [5, 10, 15, 20, 25, 30, 35, 40, 44]  # not 22: nobody knows it
 
 
 def test_learning_rate_drops_at_its_epochs(

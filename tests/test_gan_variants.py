@@ -42,6 +42,24 @@ def test_classifier_update_is_cross_entropy_on_fc10(tiny_classifier: ClassifierC
     assert torch.equal(variant.critic.fc1.weight, fc1)
 
 
+def test_gradient_norms_are_those_of_each_players_latest_step(tiny_acgan: ACGANConfig) -> None:
+    config = replace(tiny_acgan, game=replace(tiny_acgan.game, generator_every=2))
+    variant, batches = build(config)
+    assert variant.gradient_norms() == {}
+    norms = []
+    for step in range(2):
+        variant.update(*batches.at(step, Draws(0, step)), Draws(0, step))
+        norms.append(variant.gradient_norms())
+        for player, norm in norms[-1].items():
+            gradients = [p.grad.double() for p in variant.networks[player].parameters()]
+            expected = sum(float((g * g).sum()) for g in gradients) ** 0.5
+            assert norm.item() == pytest.approx(expected, rel=1e-5)
+            assert not norm.requires_grad
+    assert norms[0].keys() == {"generator", "discriminator"}
+    assert norms[0]["generator"] == norms[1]["generator"]  # it has not moved again
+    assert norms[0]["discriminator"] != norms[1]["discriminator"]
+
+
 def test_noise_carries_the_label(tiny_acgan: ACGANConfig) -> None:
     variant, _ = build(tiny_acgan)
     labels = torch.tensor([3, 0])

@@ -59,6 +59,21 @@ class Variant(ABC):
         optimizer.step()
         return terms
 
+    @torch.no_grad()
+    def gradient_norms(self) -> dict[str, Tensor]:
+        """Length of the gradient of each player's latest step, a scalar on the device.
+
+        A gradient stays where it is until the player's next step, so that whoever asks costs the
+        steps in between nothing. Players that have not moved since the process began are left out.
+        """
+        norms = {}
+        for player in self.optimizers:
+            gradients = [p.grad for p in self._parameters(player) if p.grad is not None]
+            if gradients:
+                lengths = torch._foreach_norm(gradients)
+                norms[player] = torch.linalg.vector_norm(torch.stack(lengths).float())
+        return norms
+
     def _parameters(self, player: str) -> list[nn.Parameter]:
         return [p for group in self.optimizers[player].param_groups for p in group["params"]]
 
