@@ -1,34 +1,23 @@
 """Curves over training, as SVG."""
 
-import io
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from gan.scalars import Curves
+from gan.visual import plots
 
-_STYLE: dict[Any, Any] = {
-    "svg.fonttype": "path",  # looks the same wherever the file is opened
-    "svg.hashsalt": "ganymede",
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.alpha": 0.3,
-}
-_WIDTH_IN, _ROW_IN = 7.2, 2.4
+_ROW_IN = 2.4
 
 
 def draw(curves: Curves, panels: Mapping[str, Sequence[str]]) -> bytes:
     """One panel for each title, with the curves of its tags; those not logged are left out."""
-    import matplotlib
     from matplotlib.figure import Figure
 
     shown = {title: [t for t in tags if t in curves] for title, tags in panels.items()}
     shown = {title: tags for title, tags in shown.items() if tags}
     rows = max(1, math.ceil(len(shown) / 2))
-    with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(_WIDTH_IN, _ROW_IN * rows), layout="constrained")
+    with plots.styled():
+        figure = Figure(figsize=(plots.WIDTH_IN, _ROW_IN * rows), layout="constrained")
         for place, (title, tags) in enumerate(shown.items(), 1):
             axes = figure.add_subplot(rows, 2, place)
             for tag in tags:
@@ -39,6 +28,4 @@ def draw(curves: Curves, panels: Mapping[str, Sequence[str]]) -> bytes:
             axes.legend(frameon=False, fontsize=8)
         if not shown:
             figure.text(0.5, 0.5, "nothing has been logged yet", ha="center", va="center")
-        stream = io.BytesIO()
-        figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
-    return stream.getvalue()
+        return plots.svg(figure)
