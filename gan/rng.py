@@ -39,8 +39,8 @@ class Stream(IntEnum):
     SECOND_VIEW = 13
     AUGMENT_MORE = 14
     SECOND_VIEW_MORE = 15
-    MAXIMISE = 16
-    ATTACK = 17
+    MAXIMISE = 17
+    ATTACK = 18
 
 
 def generator(seed: int, stream: Stream, step: int = 0) -> np.random.Generator:

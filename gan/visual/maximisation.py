@@ -18,10 +18,6 @@ Score = Callable[[Tensor], Tensor]  # of images (N, C, S, S): (N,), one each
 Stop = Callable[[], object]  # whether the work should be broken off
 
 
-def _never() -> None:
-    """Nothing asks for a stop."""
-
-
 @dataclass(frozen=True)
 class Ascent:
     """S0's rule: x <- clamp(x + step grad - decay x |x|)."""
@@ -78,7 +74,7 @@ def _plainly(score: Score, start: Tensor, rule: Ascent) -> Iterator[Tensor]:
         yield images
 
 
-def maximise(score: Score, start: Tensor, rule: Rule, stop: Stop = _never) -> Tensor:
+def maximise(score: Score, start: Tensor, rule: Rule, stop: Stop = lambda: None) -> Tensor:
     """Images (N, C, S, S) in [-1, 1] that raise `score`, which maps them to (N,), one each.
 
     Raises Interrupted when `stop` says so, which is asked before every iteration.
@@ -111,7 +107,7 @@ class Course:
         return torch.where(first < 0, torch.nan, found)
 
 
-def course(score: Score, start: Tensor, rule: Rule, stop: Stop = _never) -> Course:
+def course(score: Score, start: Tensor, rule: Rule, stop: Stop = lambda: None) -> Course:
     """How the score and the roughness of images go up together; as `maximise`."""
     scores, variation = [], []
     for images in rise(score, start, rule):
@@ -132,7 +128,7 @@ def maximise_logits(
     classify: Callable[[Tensor], Tensor],
     mean_image: Tensor,
     rule: Rule,
-    stop: Stop = _never,
+    stop: Stop = lambda: None,
     chunk: int = _CHUNK,
 ) -> Maximised:
     """One image per class, each raising its logit, from the mean image (C, S, S) of a batch.
@@ -163,7 +159,7 @@ def maximise_channels(
     channels: Channels,
     mean_image: Tensor,
     rule: Rule,
-    stop: Stop = _never,
+    stop: Stop = lambda: None,
     chunk: int = _CHUNK,
 ) -> Maximised:
     """One image per channel of a convolution of any network, as `maximise_logits`, `chunk` at once.
@@ -203,13 +199,15 @@ def _in_chunks(
     return Maximised(*map(torch.cat, zip(*parts, strict=True)))
 
 
-def maximise_classes(critic: Critic, mean_image: Tensor, rule: Rule, stop: Stop = _never) -> Tensor:
+def maximise_classes(
+    critic: Critic, mean_image: Tensor, rule: Rule, stop: Stop = lambda: None
+) -> Tensor:
     """One image per class, (K, C, S, S), from the mean image (C, S, S) of a batch."""
     return maximise_logits(lambda images: critic(images)[1], mean_image, rule, stop).images
 
 
 def maximise_features(
-    critic: Critic, layer: str, mean_image: Tensor, rule: Rule, stop: Stop = _never
+    critic: Critic, layer: str, mean_image: Tensor, rule: Rule, stop: Stop = lambda: None
 ) -> Tensor:
     """One image per channel of a convolution stage, (width, C, S, S), made in chunks.
 
