@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from gan import evaluation
 from gan.variants import Variant
 
-_ACTIVATIONS = (
+ACTIVATIONS = (
     nn.ReLU, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish,
     nn.Hardswish, nn.Softplus, nn.Sigmoid, nn.Tanh,
 )  # fmt: skip
@@ -65,9 +65,9 @@ def convolutions(network: nn.Module, image: Tensor) -> dict[str, Layer]:
             found[name] = Layer(name, output.shape[1], output.shape[-1])
             open_ends[name] = output
         for layer in [layer for layer, maps in open_ends.items() if maps is given]:
-            if isinstance(module, _ACTIVATIONS):
+            if isinstance(module, ACTIVATIONS):
                 found[layer] = replace(found[layer], activation=name, call=call)
-            if isinstance(module, (*_ACTIVATIONS, *_MIXES)):
+            if isinstance(module, (*ACTIVATIONS, *_MIXES)):
                 del open_ends[layer]
             else:
                 open_ends[layer] = output
