@@ -44,8 +44,8 @@ def plot(seen: Sequence[Seen], image: Tensor) -> bytes:
 
 def _title(one: Seen) -> str:
     if one.field is not None:
-        return f"{one.layer}: {one.field.size} × {one.field.size}"
-    return f"{one.layer}: {len(one.rows)} × {len(one.columns)} of it"
+        return f"{one.layer}: {one.field.size} x {one.field.size}"
+    return f"{one.layer}: {len(one.rows)} x {len(one.columns)} of it"
 
 
 def _limits(seen: Sequence[Seen], side: int) -> tuple[float, float]:
