@@ -13,7 +13,7 @@ from gan.data import DataInfo, ImageSet
 from gan.generation import Request
 from gan.samples import Samples
 from gan.variants.adversarial import Adversarial
-from gan.visual import checkerboard, diversity, latent, plots, scores
+from gan.visual import checkerboard, diversity, figures, latent, scores
 
 CLASSES = 10
 GP = Game(loss="wasserstein", regulariser="gradient-penalty", auxiliary=True)
@@ -53,11 +53,11 @@ def test_a_model_is_seen_whatever_its_pictures(name: str, channels: int, size: i
         found = latent.Study(kind, (0.5, 1.0), count=20).run(variant, judge=variant)
         assert [one.shown.shape for one in found] == [(10, *shape)] * 2
         assert all(0 <= one.accuracy <= 1 for one in found)
-        assert plots.truncation(found)
+        assert figures.truncation(found)
     made = Request(30).pictures(variant)
     judged = scores.scores_of(variant, images, np.moveaxis(made, 3, 1).copy())
     assert np.isfinite(judged.generated).all()
-    assert plots.score_distributions(judged)
+    assert figures.score_distributions(judged)
     parts = checkerboard.measure(np.moveaxis(images.test_images, 1, 3), made + made[::-1])
     assert [part.period for part in parts] == ([2, 4] if size == 28 else [2, 4, 8])
     snapshots = Samples(np.stack([made, made]), np.arange(30) % CLASSES, np.array([5, 9]), {})
@@ -65,4 +65,4 @@ def test_a_model_is_seen_whatever_its_pictures(name: str, channels: int, size: i
         watched = diversity.watch(snapshots, images, judge)
         assert watched is not None
         assert watched.values.shape == (2, CLASSES)
-        assert plots.diversity_over_time(watched)
+        assert figures.diversity_over_time(watched)

@@ -2,14 +2,17 @@
 
 import pytest
 import torch
+from small_networks import KINDS, tiny
 from torch import nn
 
 from gan import rng
 from gan.blocks import HeadOptions, S0Critic
+from gan.encoders import ResNet18
 from gan.variants.cats import CatsCritic
 from gan.variants.dcgan import DCCritic
 from gan.variants.dcgan_lab import LabCritic
-from gan.visual.receptive import Field, fields, measure
+from gan.visual import layers, receptive_figure
+from gan.visual.receptive import Field, fields, measure, middle
 
 S0_FIELDS = [3, 5, 9, 13, 21, 29, 37, 45]
 
@@ -100,3 +103,74 @@ def test_windows_that_are_not_square_are_refused(layer: nn.Module, message: str)
 def test_unknown_layer_lists_the_layers() -> None:
     with pytest.raises(ValueError, match=r"no layer 'conv1'; this network has stages\.conv1\.0, "):
         measure(s0(), "conv1", noise(32), (0, 0))
+
+
+@pytest.mark.parametrize(("name", "side", "channels"), KINDS)
+def test_the_middle_unit_of_every_network(name: str, side: int, channels: int) -> None:
+    """Arithmetic and gradient agree wherever a network is a chain; the others have the gradient."""
+    network = layers.observer(tiny(name, side, channels))
+    found = middle(network, noise(side, channels)[0])
+    assert [one.layer for one in found] == [*layers.convolutions(network, noise(side, channels)[0])]
+    for one in found:
+        assert one.rows == one.columns  # all windows are square
+        assert (one.field is None) == (name == "progressive")
+        if one.field is not None:
+            assert one.rows == one.field.span(one.unit, side), one
+            assert (
+                one.rows == measure(network, one.layer, noise(side, channels), (one.unit,) * 2)[0]
+            )
+
+
+def test_the_middle_unit_by_the_table_of_s0() -> None:
+    found = middle(s0(), noise(32)[0])
+    assert [one.field.size for one in found] == S0_FIELDS
+    assert [one.unit for one in found] == [16, 8, 8, 4, 4, 4, 4, 2]
+    assert found[0].rows == range(15, 18)
+    assert found[1].rows == range(14, 19)
+    assert [len(one.rows) for one in found] == [3, 5, 9, 13, 21, 29, 32, 32]  # the image ends there
+
+
+def test_a_network_with_shortcuts_is_measured() -> None:
+    """Its longest way counts: 3, and 4 more for each block of two convolutions."""
+    network = ResNet18(3)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    found = middle(network, noise(32)[0])
+    assert all(one.field is None for one in found)
+    sizes = {one.layer: len(one.rows) for one in found}
+    assert (sizes["body.conv1"], sizes["body.layer1.0.conv1"], sizes["body.layer1.0.conv2"]) == (
+        3, 5, 7,
+    )  # fmt: skip
+    assert sizes["body.layer1.1.conv2"] == 11
+    assert sizes["body.layer2.0.downsample.0"] == 11
+    assert sizes["body.layer2.0.conv2"] == 17
+    assert all(torch.equal(before[n], value) for n, value in network.state_dict().items())
+    assert network.training
+    assert isinstance(network.body.bn1, nn.BatchNorm2d)
+
+
+def test_a_growing_critic_is_measured_at_its_level() -> None:
+    variant = tiny("progressive", 32, 3)
+    sizes = []
+    for level in (0, 3):
+        variant.critic.grow(level)
+        found = middle(variant.critic, noise(32)[0])
+        sizes.append([len(one.rows) for one in found])
+    assert sizes[0][0] == 8  # a pixel of 4 x 4
+    assert sizes[1][:3] == [1, 3, 5]
+
+
+def test_fields_are_drawn_panel_by_panel() -> None:
+    image = noise(32)[0].clamp(-1, 1)
+    found = middle(s0(), image)
+    svg = receptive_figure.plot(found, image)
+    assert svg == receptive_figure.plot(found, image)
+    assert svg.count(b"<image ") == 8
+    assert svg.count(b"stroke: #d62728") == 8
+    for one, size in zip(found, S0_FIELDS, strict=True):
+        assert f"<!-- {one.layer}: {size} x {size} -->".encode() in svg
+    grey = layers.observer(tiny("progressive", 32, 1))
+    drawn = receptive_figure.plot(middle(grey, image[:1]), image[:1])
+    assert b"stroke: #d62728" not in drawn
+    assert b"<!-- from_image.0.0: 8 x 8 of it -->" in drawn
+    with pytest.raises(ValueError, match="no layers to draw"):
+        receptive_figure.plot((), image)

@@ -1,38 +1,14 @@
 """Curves over training, as SVG."""
 
-import io
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from gan.scalars import Curves
+from gan.visual import plots
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-_STYLE: dict[Any, Any] = {
-    "svg.fonttype": "path",  # looks the same wherever the file is opened
-    "svg.hashsalt": "ganymede",
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.alpha": 0.3,
-}
-_WIDTH_IN, _ROW_IN = 7.2, 2.4
-
-
-def as_svg(draw_on: Callable[["Figure"], None], height_in: float = _ROW_IN) -> bytes:
-    """What `draw_on` draws, as SVG in the style of all plots; the same bytes every time."""
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(_WIDTH_IN, height_in), layout="constrained")
-        draw_on(figure)
-        stream = io.BytesIO()
-        figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
-    return stream.getvalue()
 
 
 def draw(curves: Curves, panels: Mapping[str, Sequence[str]]) -> bytes:
@@ -53,4 +29,4 @@ def draw(curves: Curves, panels: Mapping[str, Sequence[str]]) -> bytes:
         if not shown:
             figure.text(0.5, 0.5, "nothing has been logged yet", ha="center", va="center")
 
-    return as_svg(draw_on, _ROW_IN * rows)
+    return plots.as_svg(draw_on, plots.ROW_IN * rows)

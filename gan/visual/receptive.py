@@ -12,6 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from gan.visual import layers
+from gan.visual.layers import Layer
+
 _WINDOWS = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)
 _NORMS = (nn.LayerNorm, nn.BatchNorm2d, nn.GroupNorm, nn.InstanceNorm2d)
 _ENDS = (nn.Flatten, nn.Linear)  # beyond these, units have no place
@@ -65,6 +68,60 @@ def measure(
     (gradient,) = torch.autograd.grad(response, images)
     moving = (gradient != 0).any(1)[0]  # (S, S)
     return _extent(moving.any(1)), _extent(moving.any(0))
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the unit in the middle of a convolution's map sees of an image."""
+
+    layer: str
+    unit: int  # its row, and its column
+    rows: range  # of pixels, by the gradient
+    columns: range
+    field: Field | None  # by arithmetic; none where the network is no chain
+
+
+def middle(network: nn.Module, image: Tensor) -> tuple[Seen, ...]:
+    """The middle unit's field in every convolution that an image (C, S, S) passes; of any network.
+
+    By the gradient with norms and activations bypassed and max-pools replaced by means: which
+    pixels can move the unit at all. By arithmetic too, if the network is a chain: one whose windows
+    follow each other as `fields` takes it, which the sides of the maps show.
+    """
+    found = layers.convolutions(network, image)
+    known = fields(network) if _is_chain(network, found, image.shape[-1]) else {}
+    bare = _bare(copy.deepcopy(network).eval())
+    seen = []
+    for layer in found.values():
+        images, unit = image[None].detach().clone().requires_grad_(), layer.side // 2
+        maps = layers.maps(bare, Layer(layer.name, layer.channels, layer.side), images)
+        (gradient,) = torch.autograd.grad(maps[0, :, unit, unit].sum(), images)
+        moving = (gradient != 0).any(1)[0]
+        rows, columns = _extent(moving.any(1)), _extent(moving.any(0))
+        seen.append(Seen(layer.name, unit, rows, columns, known.get(layer.name)))
+    return tuple(seen)
+
+
+def _is_chain(network: nn.Module, found: dict[str, Layer], side: int) -> bool:
+    """Whether all windows are passed in the order of their names, each by the map before it."""
+    sides = {}
+    for name, layer in _chain(network):
+        if isinstance(layer, _WINDOWS):
+            kernel, stride, padding = _window(name, layer)
+            side = (side + 2 * padding - kernel) // stride + 1
+            if isinstance(layer, nn.Conv2d):
+                sides[name] = side
+    return list(sides.items()) == [(layer.name, layer.side) for layer in found.values()]
+
+
+def _bare(network: nn.Module) -> nn.Module:
+    """The network itself, changed: all that hides a pixel or shows every pixel is taken away."""
+    for name, layer in network.named_children():
+        if isinstance(layer, (*_NORMS, *layers.ACTIVATIONS)):
+            setattr(network, name, nn.Identity())
+        else:
+            setattr(network, name, _bare(_mean_pool(layer)))
+    return network
 
 
 def _extent(moving: Tensor) -> range:

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from gan.visual import curves, plots
+from gan.visual import figures, plots
 from gan.visual.diversity import ANY, Diversity
 from gan.visual.latent import Truncated
 from gan.visual.scores import Scores, separate
@@ -16,7 +16,7 @@ from gan.visual.scores import Scores, separate
 @pytest.fixture(autouse=True)
 def words_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a test can read them; otherwise they are drawn."""
-    monkeypatch.setitem(curves._STYLE, "svg.fonttype", "none")
+    monkeypatch.setitem(plots.STYLE, "svg.fonttype", "none")
 
 
 def texts(svg: bytes) -> list[str]:
@@ -50,10 +50,10 @@ PSIS = [
     for psi in (0.25, 0.5, 1.0)
 ]
 PLOTS: dict[str, Callable[[], bytes]] = {
-    "diversity": lambda: plots.diversity_over_time(WATCHED),
-    "scores": lambda: plots.score_distributions(JUDGED),
-    "gradients": lambda: plots.gradient_norms(NORMS),
-    "truncation": lambda: plots.truncation(PSIS),
+    "diversity": lambda: figures.diversity_over_time(WATCHED),
+    "scores": lambda: figures.score_distributions(JUDGED),
+    "gradients": lambda: figures.gradient_norms(NORMS),
+    "truncation": lambda: figures.truncation(PSIS),
 }
 
 
@@ -65,43 +65,43 @@ def test_every_plot_is_svg_and_repeatable(name: str) -> None:
 
 
 def test_a_collapsed_class_stands_out_by_its_name() -> None:
-    found = texts(plots.diversity_over_time(WATCHED, ("cat", "dog", "bird")))
+    found = texts(figures.diversity_over_time(WATCHED, ("cat", "dog", "bird")))
     assert {"class dog: collapsed", "mean of the classes", "real images"} <= set(found)
     assert "Diversity (pixels of 255) as a share of that of real images" in found
-    assert "class 1: collapsed" in texts(plots.diversity_over_time(WATCHED))
+    assert "class 1: collapsed" in texts(figures.diversity_over_time(WATCHED))
     well = replace(WATCHED, values=np.full((4, 3), 40.0))
-    assert not any("collapsed" in text for text in texts(plots.diversity_over_time(well)))
+    assert not any("collapsed" in text for text in texts(figures.diversity_over_time(well)))
 
 
 def test_without_classes_there_is_one_curve() -> None:
     one = replace(WATCHED, labels=(ANY,), values=WATCHED.values[:, 1:2], real=WATCHED.real[:1])
-    found = texts(plots.diversity_over_time(one))
+    found = texts(figures.diversity_over_time(one))
     assert "all images: collapsed" in found
     assert "mean of the classes" not in found
     well = replace(one, values=np.full((4, 1), 40.0))
-    assert "all images" in texts(plots.diversity_over_time(well))
+    assert "all images" in texts(figures.diversity_over_time(well))
 
 
 def test_the_threshold_is_told_with_what_it_reaches() -> None:
-    found = texts(plots.score_distributions(JUDGED))
+    found = texts(figures.score_distributions(JUDGED))
     split = JUDGED.separation
     assert f"threshold {split.threshold:.3g}: {split.accuracy:.1%} right" in found
     assert {"training images", "held-out images", "generated images"} <= set(found)
     same = np.full(5, 2.0)
-    assert plots.score_distributions(Scores(same, same, same, separate(same, same), 0.5))
+    assert figures.score_distributions(Scores(same, same, same, separate(same, same), 0.5))
 
 
 def test_gradients_are_shown_by_player_where_a_logarithm_can() -> None:
-    svg = plots.gradient_norms(NORMS)
+    svg = figures.gradient_norms(NORMS)
     assert {"generator", "discriminator", "Length of the gradient"} <= set(texts(svg))
     assert "loss" not in texts(svg)
-    assert texts(plots.gradient_norms({})) == ["no gradients have been logged"]
+    assert texts(figures.gradient_norms({})) == ["no gradients have been logged"]
 
 
 def test_a_judge_adds_a_curve() -> None:
-    found = texts(plots.truncation(PSIS))
+    found = texts(figures.truncation(PSIS))
     assert "recognised as the class asked for" in found
     alone = [replace(one, accuracy=None) for one in PSIS]
-    svg = plots.truncation(alone)
+    svg = figures.truncation(alone)
     assert "recognised as the class asked for" not in texts(svg)
-    assert lines(svg) < lines(plots.truncation(PSIS))
+    assert lines(svg) < lines(figures.truncation(PSIS))
