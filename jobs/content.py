@@ -15,6 +15,8 @@ from jobs.run import Run
 
 _PICTURES_OVER_TIME = 6
 _TOLD = ("run", "stage", "state", "cause", "error", "step", "total_steps", "attempts", "seconds")
+_SHOWN = ("member", "title", "label", "caption", "provenance")
+CURVES = "curves"  # the title of those that the report draws itself
 _FILMS = (".mp4",)  # linked, since they are large and a page of pictures cannot hold them
 
 
@@ -31,9 +33,9 @@ class Section:
 
 @dataclass(frozen=True)
 class Shown(Picture):
-    """A picture of a run, and what it is: the prefix of its entry in the gallery."""
+    """A picture of a run, and what it is."""
 
-    prefix: str = ""
+    item: str = ""  # of the paper, as the gallery says
     title: str = ""  # of the file, without member and ending
     member: str = ""
 
@@ -52,7 +54,6 @@ class Content:
     missing: list[str]
     configs: dict[str, dict[str, Any]]
     numerics: list[str]
-    members: dict[str, Run]
 
     def as_json(self) -> dict[str, Any]:
         """Every figure and warning for programs, always in the same order."""
@@ -64,6 +65,11 @@ class Content:
             "recipe": self.recipe,
             "figures": [row.as_json() for row in self.figures],
             "tables": [table.as_json() for table in tables],
+            "pictures": [
+                {"section": section.title} | {key: getattr(shown, key) for key in _SHOWN}
+                for section in self.sections
+                for shown in section.pictures
+            ],
             "warnings": [vars(reading) for reading in self.readings],
             "missing": self.missing,
             "stages": [{key: stage[key] for key in _TOLD} for stage in self.stages],
@@ -92,7 +98,6 @@ def gather(run: Run, curves: dict[str, bytes], folder: Path) -> Content:
         missing=missing(run, rows),
         configs={name: flatten(config) for name, config in configs.items()},
         numerics=[_numerics(member) for member in members.values()],
-        members=members,
     )
 
 
@@ -197,7 +202,7 @@ def _picture(run: Run, record: Record, path: Path) -> Shown:
         provenance=_provenance(_whole(run, name), record.stage, steps, config),
         label=kind.origin.label,
         span=kind.span,
-        prefix=kind.prefix,
+        item=kind.item,
         title=title,
         member=name,
     )
@@ -241,7 +246,7 @@ def _grid(run: Run, name: str, path: Path) -> Shown:
         f"{caption}.",
         provenance=_provenance(_whole(run, name), "train", step, config),
         label=kind.origin.label,
-        prefix=kind.prefix,
+        item=kind.item,
         title=path.stem,
         member=name,
     )
@@ -257,7 +262,7 @@ def _curves(run: Run, name: str, svg: bytes) -> Shown:
     if isinstance(config, GANConfig) and config.game.loss == "wasserstein":
         caption += " The critic's scores have no zero of their own: what counts is their gap."
     return Shown(
-        svg, "svg+xml", f"Training curves of {title}", caption, span=3, prefix="curves",
+        svg, "svg+xml", f"Training curves of {title}", caption, span=3, title=CURVES,
         provenance=_provenance(title, "train", None, config), member=name,
     )  # fmt: skip
 

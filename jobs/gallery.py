@@ -23,6 +23,18 @@ SECTIONS = {  # headings in the order of the page, each with a line on what it i
     SEES: "",
     OTHERS: "",
 }
+ITEMS = {  # of the paper that S0 asks for: titles, each with a line on what is to be seen
+    "over time": (OVER_TIME, SECTIONS[OVER_TIME]),
+    "perturbation": ("Real images, gradients and altered images", ""),
+    "classes": (
+        "Class maximisation",
+        "One image for each class in order, raised until its logit is as large as it gets.",
+    ),
+    "features": (
+        "Features",
+        "One image for each channel of a layer, raised to the channel's largest response.",
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -39,12 +51,13 @@ class Kind:
     caption: str  # what one should see
     origin: Origin
     span: int = 1  # thirds of the page's width
+    item: str = ""  # of the paper: one of `ITEMS`
 
 
 KINDS = (
     Kind(
         "epoch-", OVER_TIME, "Grid of generated images after epoch {epoch}",
-        "After epoch {epoch}: the same noise every time", GENERATED,
+        "After epoch {epoch}: the same noise every time", GENERATED, item="over time",
     ),
     Kind(
         "film", OVER_TIME, "The grids of all epochs, one after the other",
@@ -57,26 +70,26 @@ KINDS = (
         "Each row: images of noise on a straight line from one vector to another. They should "
         "change little by little.", GENERATED, span=2,
     ),
-    Kind("real", SEES, "Real images, {who}", "Real test images.", REAL),
+    Kind("real", SEES, "Real images, {who}", "Real test images.", REAL, item="perturbation"),
     Kind(
         "gradients", SEES, "Gradient images, {who}",
         "Gradient of the loss towards the next class, scaled: where it is not grey, a change of "
-        "the pixel counts.", DRAWN,
+        "the pixel counts.", DRAWN, item="perturbation",
     ),
     Kind(
         "altered", SEES, "Altered images, {who}",
         "The same images, every pixel moved by {epsilon}/255: hardly different to the eye.",
-        ALTERED,
+        ALTERED, item="perturbation",
     ),
     Kind(
         "max-class", SEES, "An image for each class, {who}",
         "Largest logit of each class, in order: what the class is known by, rarely a whole object.",
-        SYNTHETIC, span=3,
+        SYNTHETIC, span=3, item="classes",
     ),
     Kind(
         "max-", SEES, "Features of {rest}, {who}",
         "Largest response of each channel of {rest}: strokes and edges in early layers, larger "
-        "patterns in later ones.", SYNTHETIC,
+        "patterns in later ones.", SYNTHETIC, item="features",
     ),
 )  # fmt: skip
 _UNKNOWN = Kind("", OTHERS, "Picture {rest}, {who}", "{rest}, as the stage {stage} drew it.", DRAWN)

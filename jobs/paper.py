@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from jobs import gallery
-from jobs.content import Content, Section, Shown
+from jobs.content import CURVES, Content, Shown
 from jobs.figures import Row
 from jobs.recorded import Table
 from jobs.sheets import BODY, NOTE, SMALL, SOFT, STRONG, TITLE, Font, Plate, Sheets
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from gan.visual.curves import Panels
 
 _COLUMNS = 6  # of values, beside the first, that fit on a sheet
-_PERTURBED = ("real", "gradients", "altered")
 _SUBJECT = "Training report; the pictures marked as generated were made by a neural network"
 _MISUSE = (
     "The pictures marked as generated were made by a neural network: they show nothing that was "
@@ -62,26 +61,23 @@ Item = tuple[str, str, Callable[[Sheets], None]]  # a title, what to look for, w
 
 def _items(content: Content) -> list[Item]:
     """S0's five, as far as there are any."""
-    shown = [picture for section in content.sections for picture in section.pictures]
-    of_classes = [picture for picture in shown if picture.prefix == "max-class"]
-    of_features = [picture for picture in shown if picture.prefix == "max-"]
+    bodies: dict[str, Callable[[Sequence[Shown], Sheets], None]] = {
+        "over time": lambda pictures, sheets: _plates(pictures, 3, sheets),
+        "perturbation": partial(_perturbed, content),
+        "classes": partial(_named, content, 1),
+        "features": partial(_named, content, 2),
+    }
     found: list[Item] = []
-    if over_time := [picture for picture in shown if picture.prefix == "epoch-"]:
-        text = gallery.SECTIONS[gallery.OVER_TIME]
-        found.append((gallery.OVER_TIME, text, partial(_plates, over_time, 3)))
-    if perturbed := [s for s in content.sections if _batch(s)]:
-        found.append(
-            ("Real images, gradients and altered images", "", partial(_perturbed, perturbed))
-        )
-    if of_classes:
-        text = "One image for each class in order, raised until its logit is as large as it gets."
-        found.append(("Class maximisation", text, partial(_named, content, of_classes, 1)))
-    if of_features:
-        text = "One image for each channel of a layer, raised to the channel's largest response."
-        found.append(("Features", text, partial(_named, content, of_features, 2)))
+    for item, (title, text) in gallery.ITEMS.items():
+        if own := [picture for picture in _pictures(content) if picture.item == item]:
+            found.append((title, text, partial(bodies[item], own)))
     if accuracies := [row for row in content.figures if _is_accuracy(row)]:
         found.append(("Test accuracy", "", partial(_rows, accuracies)))
     return found
+
+
+def _pictures(content: Content) -> list[Shown]:
+    return [picture for section in content.sections for picture in section.pictures]
 
 
 def _is_accuracy(row: Row) -> bool:
@@ -89,17 +85,15 @@ def _is_accuracy(row: Row) -> bool:
     return row.key.startswith(("test_accuracy", "classifier_test", "discriminator_test"))
 
 
-def _batch(section: Section) -> list[Shown]:
-    return [picture for picture in section.pictures if picture.prefix in _PERTURBED]
-
-
-def _perturbed(sections: Sequence[Section], sheets: Sheets) -> None:
-    for section in sections:
-        sheets.text(section.title, STRONG, 2, keep=True)
-        sheets.text(section.text, after=6, keep=True)
-        _plates(_batch(section), 3, sheets)
-        for table in section.tables:
-            _values(table, sheets)
+def _perturbed(content: Content, pictures: Sequence[Shown], sheets: Sheets) -> None:
+    """Each network's batches, below what came of them."""
+    for section in content.sections:
+        if own := [picture for picture in section.pictures if picture in pictures]:
+            sheets.text(section.title, STRONG, 2, keep=True)
+            sheets.text(section.text, after=6, keep=True)
+            _plates(own, 3, sheets)
+            for table in section.tables:
+                _values(table, sheets)
 
 
 def _plates(pictures: Sequence[Shown], columns: int, sheets: Sheets) -> None:
@@ -114,13 +108,12 @@ def _plate(picture: Shown) -> Plate:
     return Plate(content, picture.caption, small)
 
 
-def _named(content: Content, pictures: Sequence[Shown], columns: int, sheets: Sheets) -> None:
+def _named(content: Content, columns: int, pictures: Sequence[Shown], sheets: Sheets) -> None:
     """Pictures of several networks, each below its network's name."""
-    titles = {id(p): section.title for section in content.sections for p in section.pictures}
-    for title in dict.fromkeys(titles[id(picture)] for picture in pictures):
-        own = [picture for picture in pictures if titles[id(picture)] == title]
-        sheets.text(title, STRONG, keep=True)
-        _plates(own, columns, sheets)
+    for section in content.sections:
+        if own := [picture for picture in section.pictures if picture in pictures]:
+            sheets.text(section.title, STRONG, keep=True)
+            _plates(own, columns, sheets)
 
 
 def _rows(rows: Sequence[Row], sheets: Sheets) -> None:
@@ -141,13 +134,16 @@ def _values(table: Table, sheets: Sheets) -> None:
 
 def _rest(sheets: Sheets, content: Content) -> None:
     """The pictures and figures that no item has shown."""
-    shown = {"epoch-", "max-class", "max-", "curves", *_PERTURBED}
     for section in content.sections:
-        left = [p for p in section.pictures if p.prefix not in shown and not p.is_plot]
-        if left:
+        if left := [p for p in section.pictures if not p.item and not p.is_plot]:
             sheets.heading(section.title)
             for span, columns in ((3, 1), (2, 2), (1, 3)):
                 _plates([picture for picture in left if picture.span == span], columns, sheets)
+    plots = [p for p in _pictures(content) if p.is_plot and p.title != CURVES]
+    if plots:
+        sheets.heading("On the page only")
+        for plot in plots:
+            sheets.text(f"{plot.alt}: {plot.caption}")
     if others := [row for row in content.figures if not _is_accuracy(row)]:
         sheets.heading("Figures" if len(others) == len(content.figures) else "Other figures")
         _rows(others, sheets)

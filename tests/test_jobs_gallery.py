@@ -12,6 +12,7 @@ def test_every_entry_is_whole(kind: gallery.Kind) -> None:
     assert len(kind.alt) > 10
     assert 15 < len(kind.caption) < 200
     assert kind.origin.label
+    assert kind.item in {"", *gallery.ITEMS}
     assert gallery.kind_of(f"{kind.prefix}x") is kind
 
 

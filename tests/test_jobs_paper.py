@@ -11,7 +11,7 @@ import reports
 from PIL import Image
 
 from gan.config import ACGANConfig
-from jobs import records, report
+from jobs import report
 from jobs.pipeline import prepare
 from jobs.run import Run
 from jobs.sheets import BODY, NOTE, STRONG, Plate, Sheets
@@ -114,13 +114,15 @@ def test_a_single_run_shows_what_it_has(tmp_path: Path, tiny_acgan: ACGANConfig)
     assert len(sheets[0].pictures) == 6
 
 
-def test_a_film_is_shown_by_its_first_picture(tmp_path: Path) -> None:
+def test_films_are_shown_by_their_first_picture_and_plots_are_named(tmp_path: Path) -> None:
     run = reports.finished(tmp_path / "demo")
     gan = run.members()["gan"]
-    film = reports.film(gan.figures / "film.gif")
-    reports.sample(gan, film)
-    assert "All epochs, one after the other" in text_of(papers.read(paper_of(run)))
-    assert records.require(gan, "sample")
+    plot = gan.figures / "line.svg"
+    plot.write_bytes(b"<svg/>")
+    reports.sample(gan, reports.film(gan.figures / "film.gif"), plot)
+    text = text_of(papers.read(paper_of(run)))
+    assert "All epochs, one after the other" in text
+    assert "On the page only Picture line, " in text
 
 
 @pytest.fixture
