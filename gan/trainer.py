@@ -19,7 +19,7 @@ from gan.data import ImageSet
 from gan.samples import SampleStore
 from gan.scalars import ScalarLog
 from gan.variants import Variant
-from gan.visual import grids
+from gan.visual import grids, origin
 
 _REPORT_S = 0.5  # seconds between two progress reports
 _GRID_SEED = 352  # S0's, the same in every run
@@ -252,7 +252,8 @@ class Trainer:
         images = evaluation.generate(self.variant.sampler, noise, stop)
         self.outputs.samples.add(self.step, images, labels.cpu().numpy())
         number = self.step // self.batches.steps_per_epoch
-        grids.save(self.outputs.figures / f"epoch-{number:04d}.png", images, columns)
+        notes = origin.GENERATED.notes(self.outputs.samples.attributes) | {"step": self.step}
+        grids.save(self.outputs.figures / f"epoch-{number:04d}.png", images, columns, notes)
         self._scalars.add_picture(self.step, "samples", grids.grid(images, columns))
 
     def save(self) -> None:

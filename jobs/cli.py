@@ -25,6 +25,7 @@ from jobs.options import (
     New,
     OfRun,
     Place,
+    Report,
     Resume,
     Sample,
     Status,
@@ -225,12 +226,11 @@ def export(arguments: Sequence[str]) -> int:
 
 
 def report(arguments: Sequence[str]) -> int:
-    """write a run's report anew, finished or not"""
-    from jobs.report import rewrite
+    """write a run's report anew, finished or not; of several runs, one page that compares them"""
+    from jobs.comparison import make
 
-    run = tyro.cli(OfRun, args=arguments, prog=f"{_PROG} report").find()
-    rewrite(run)
-    print(f"report: {run.report_file}")
+    options = tyro.cli(Report, args=arguments, prog=f"{_PROG} report")
+    print(f"report: {make(options.names, options.runs, options.out)}")
     return 0
 
 

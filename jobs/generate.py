@@ -50,7 +50,7 @@ def sample(options: Sample) -> str:
 
 def interpolate(options: Interpolate) -> str:
     """Draw the strips that were asked for; returns what was done. Raises RunError."""
-    from gan.visual import grids
+    from gan.visual import grids, origin
     from gan.visual.interpolation import Walk
 
     folder = _folder(options)
@@ -70,7 +70,7 @@ def interpolate(options: Interpolate) -> str:
         notes["to_class"] = model.classes[walk.to]
     target = options.out or Path(f"{folder.resolve().name}-interpolation.png")
     images = pictures.reshape(-1, *pictures.shape[2:])
-    _write(target, grids.contact_sheet(images, options.steps, notes))
+    _write(target, grids.contact_sheet(images, options.steps, origin.GENERATED.notes(notes)))
     return f"{target}: {options.rows} strips of {options.steps} generated images, {_source(model)}"
 
 
@@ -119,13 +119,14 @@ def _source(model: "Model") -> str:
 def _pngs(model: "Model", request: "Request", notes: Notes) -> Iterator[tuple[str, bytes]]:
     """Name and content of a file for each image."""
     from gan import batches
-    from gan.visual import grids
+    from gan.visual import grids, origin
 
     labels, number = request.labels(model.variant).tolist(), 0
     for images in request.images(model.variant):
         pictures = batches.to_bytes(images)
         for picture in pictures:
-            name, own = f"{number:06d}", notes | {"number": number}
+            name = f"{number:06d}"
+            own = origin.GENERATED.notes(notes) | {"number": number}
             if model.classes:
                 own["class"] = model.classes[labels[number]]
                 name += "-" + re.sub(r"[^A-Za-z0-9._-]+", "-", str(own["class"]))

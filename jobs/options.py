@@ -119,6 +119,23 @@ class Evaluate(OfRun):
 
 
 @dataclass(frozen=True)
+class Report(Place):
+    names: Annotated[
+        tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(name="run", metavar="RUN [RUN ...]")
+    ] = field(kw_only=True)
+    """a run's name below the runs folder, or its path; several are compared"""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE.html")] = None
+    """where to; the run's own report, or comparison.html in the runs folder, if left out"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.names:
+            raise ConfigError("report needs a run; allowed: one or more")
+        if self.out is not None and self.out.suffix != ".html":
+            raise ConfigError(f"out is {str(self.out)!r}; allowed: a name that ends in .html")
+
+
+@dataclass(frozen=True)
 class OfModel(Place):
     """Of which networks images are wanted, and which ones."""
 

@@ -37,19 +37,20 @@ class Sample(StageJob):
         context.say(f"packed {len(packed.steps)} snapshots, generated {len(images)} images")
         outputs = [store.file, run.generated_file]
         if images.shape[-1] in _COLOURS:
-            outputs.append(_draw_strips(model))
+            outputs.append(_draw_strips(model, attributes | {"step": model.model.step}))
         return Result(outputs, {"snapshots": len(packed.steps), "generated": len(images)})
 
 
-def _draw_strips(model: trained.Trained) -> Path:
+def _draw_strips(model: trained.Trained, notes: dict[str, str | int]) -> Path:
     """What lies between two noise vectors, a strip for each of several pairs."""
-    from gan.visual import grids
+    from gan.visual import grids, origin
     from gan.visual.interpolation import Walk
 
     walk = Walk(_STRIPS, _STEPS, seed=model.run.config().seed)
     pictures = walk.pictures(model.variant)  # (rows, steps, H, W, C)
     path = model.run.figures / INTERPOLATION
-    grids.save(path, pictures.reshape(-1, *pictures.shape[2:]), _STEPS)
+    images = pictures.reshape(-1, *pictures.shape[2:])
+    grids.save(path, images, _STEPS, origin.GENERATED.notes(notes))
     return path
 
 

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gan.data.images import chosen
-from jobs import trained
+from jobs import gallery, trained
 from jobs.stage import Context, Result, StageJob, Stopped
 
 if TYPE_CHECKING:
     import torch
 
+    from gan.visual.origin import Notes
     from gan.visual.perturbation import Perturbation
 
 _SHOWN = 100  # images in a picture of images, as in S0
@@ -31,10 +32,12 @@ class Visualize(StageJob):
         outputs: list[Path] = []
         figures: dict[str, Any] = {}
         for name, member in context.run.members().items():
-            drawn = _draw(trained.load(member), context)
+            model = trained.load(member)
+            drawn = _draw(model, context)
             figures[name] = drawn.facts
             for title, (images, columns) in drawn.pictures.items():
-                outputs.append(_save(context, f"{name}-{title}", images, columns))
+                path = context.run.figures / f"{name}-{title}.png"
+                outputs.append(_save(path, images, columns, _notes(model, title)))
         return Result(outputs, figures)
 
 
@@ -115,12 +118,17 @@ def _layers(known: tuple[str, ...]) -> list[str]:
     return [layer for layer in known if layer in _LAYERS or layer == known[-1]]
 
 
-def _save(context: Context, title: str, images: "torch.Tensor", columns: int) -> Path:
+def _notes(model: trained.Trained, title: str) -> "Notes":
+    """What a picture says of itself in its file."""
+    known = {"recipe": model.model.settings["recipe"], "step": model.model.step}
+    return gallery.kind_of(title).origin.notes(known | {"weights_sha256": model.checksum})
+
+
+def _save(path: Path, images: "torch.Tensor", columns: int, notes: "Notes") -> Path:
     from gan import batches
     from gan.visual import grids
 
-    path = context.run.figures / f"{title}.png"
-    grids.save(path, batches.to_bytes(images), columns)
+    grids.save(path, batches.to_bytes(images), columns, notes)
     return path
 
 

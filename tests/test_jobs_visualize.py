@@ -56,7 +56,7 @@ def test_the_report_shows_no_figure_that_was_not_measured(judged: Run) -> None:
     for absent in ("GAN-test", "accuracy of the discriminator", "each column is one class"):
         assert absent not in text
     assert "It names no classes" in text
-    sizes = [text.index(f'<td class="">{size}/255</td>') for size in (1, 2, 4, 8, 16)]
+    sizes = [text.index(f'<th scope="row">{size}/255</th>') for size in (1, 2, 4, 8, 16)]
     assert sizes == sorted(sizes)
     assert "What the classifier sees" in text
     assert text.count("Its layers cannot be looked into") == 2

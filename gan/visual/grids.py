@@ -1,7 +1,6 @@
 """Contact sheets: many small images as one picture, or many points of the plane."""
 
 import io
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from checkpoints import files
+from gan.visual.origin import Notes
 
 _GAP = 2  # pixels between two images, so that strokes at the frame do not run together
 _BACKGROUND = 96
@@ -39,9 +39,7 @@ def grid(images: NDArray[np.uint8], columns: int) -> NDArray[np.uint8]:
     return sheet
 
 
-def png(
-    sheet: NDArray[np.uint8], scale: int = 1, notes: Mapping[str, str | int | float] | None = None
-) -> bytes:
+def png(sheet: NDArray[np.uint8], scale: int = 1, notes: Notes | None = None) -> bytes:
     """A picture (H, W, 1 or 3) as PNG, each pixel drawn `scale` times, with `notes` as text."""
     picture = Image.fromarray(sheet[..., 0] if sheet.shape[-1] == 1 else sheet)
     if scale > 1:
@@ -55,17 +53,15 @@ def png(
     return stream.getvalue()
 
 
-def contact_sheet(
-    images: NDArray[np.uint8], columns: int, notes: Mapping[str, str | int | float] | None = None
-) -> bytes:
+def contact_sheet(images: NDArray[np.uint8], columns: int, notes: Notes | None = None) -> bytes:
     """Images (N, H, W, C) in rows of `columns` as PNG, small ones enlarged to about 64 pixels."""
     scale = 2 if _are_points(images) else max(1, 64 // images.shape[1])
     return png(grid(images, columns), scale, notes)
 
 
-def save(path: Path, images: NDArray[np.uint8], columns: int) -> None:
-    """Write a contact sheet."""
-    files.write_bytes(path, contact_sheet(images, columns))
+def save(path: Path, images: NDArray[np.uint8], columns: int, notes: Notes | None = None) -> None:
+    """Write a contact sheet; `notes` tell in the file what it is (see `gan.visual.origin`)."""
+    files.write_bytes(path, contact_sheet(images, columns, notes))
 
 
 def _are_points(images: NDArray[np.uint8]) -> bool:
