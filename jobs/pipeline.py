@@ -5,7 +5,9 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
+
+import tyro
 
 from checkpoints.files import ASIDE
 from gan import config as configs
@@ -18,7 +20,7 @@ from gan.config import (
 )
 from gan.data import DataInfo
 from gan.recipes import RECIPES
-from jobs import energy, pretrained, records
+from jobs import energy, pretrained, records, views
 from jobs.evaluate import Evaluate
 from jobs.report import Report
 from jobs.run import Run, RunError
@@ -28,6 +30,7 @@ from jobs.shared import Shared
 from jobs.stage import StageJob
 from jobs.sweep import Sweep
 from jobs.train import Train
+from jobs.views import Views
 from jobs.visualize import Visualize
 from jobs.worth import Compare
 
@@ -42,6 +45,7 @@ class Comparison(Shared):
     kind: ClassVar[str] = "comparison"
     classifier: RunConfig
     gan: GANConfig
+    views: Annotated[Views, tyro.conf.arg(name="")] = field(default_factory=Views)
 
     def members(self) -> dict[str, RunConfig]:
         return {"classifier": self.apply(self.classifier), "gan": self.apply(self.gan)}
@@ -177,7 +181,8 @@ def prepare(name: str, chosen: Plan, path: Path, threads: int, shared: bool = Tr
         share = _threads(folder, threads, divide)
         folder.write(_recipe(name, member), _rooted(config), infos[member], share)
     if not isinstance(chosen, RunConfig):
-        run.write_pipeline(name, list(members), chosen.kind)
+        more = views.settle(run, chosen.views) if isinstance(chosen, Comparison) else {}
+        run.write_pipeline(name, list(members), chosen.kind, more)
     return run
 
 

@@ -152,10 +152,14 @@ class Run:
         if not self.exists or self.settings() != settings:
             files.write_json(self.config_file, settings)
 
-    def write_pipeline(self, recipe: str, members: list[str], kind: str) -> None:
+    def write_pipeline(
+        self, recipe: str, members: list[str], kind: str, more: dict[str, Any] | None = None
+    ) -> None:
+        """Settings of the whole; `more` is of its follow-up jobs, and may change while it lives."""
         settings = {"format": FORMAT, "recipe": recipe, "members": members, "kind": kind}
-        if not self.exists:
-            files.write_json(self.config_file, settings)
+        stored = self.settings() if self.exists else settings
+        if not self.exists or stored != stored | (more or {}):
+            files.write_json(self.config_file, stored | (more or {}))
 
 
 def find(name: str, runs: Path) -> Run:

@@ -1,0 +1,60 @@
+"""What the jobs that follow training draw and measure; no bit of a network depends on it."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from jobs import records
+from jobs.run import Run, RunError
+
+_KEY = "views"  # in a pipeline's config.json
+_FOLLOWING = ("evaluate", "visualize")
+
+
+@dataclass(frozen=True)
+class Views:
+    """Settings of a pipeline's follow-up jobs, beside those of its networks."""
+
+    layers: Annotated[tuple[str, ...], tyro.conf.arg(metavar="LAYER [LAYER ...]")] = ()
+    """convolutions whose channels are maximised; S0's five, or all of other networks, if left
+    out; a name that does not exist is refused with those that do"""
+    before_activation: bool = False
+    """maximise the channels before the activation that follows, and not after it"""
+    inception_weights: Path | None = None
+    """file of the 1,008-class Inception network: FID and Inception score are measured too"""
+
+    def as_json(self) -> dict[str, Any]:
+        path = self.inception_weights
+        known = asdict(self) | {"inception_weights": str(path.resolve()) if path else None}
+        return known | {"layers": list(self.layers)}
+
+
+def of(run: Run) -> Views:
+    """Those of a pipeline, as it was started with; the usual ones for other runs."""
+    known = run.settings().get(_KEY)
+    if not known:
+        return Views()
+    path = known["inception_weights"]
+    layers = tuple(known["layers"])
+    return Views(layers, known["before_activation"], Path(path) if path else None)
+
+
+def settle(run: Run, wanted: Views) -> dict[str, Any]:
+    """What to keep in the pipeline's config.json: those it has, unless others are wanted.
+
+    Raises RunError for others once one of the stages that follow them is finished.
+    """
+    if not run.exists:
+        return {_KEY: wanted.as_json()}
+    stored = of(run)
+    if wanted == Views() or wanted.as_json() == stored.as_json():
+        return {_KEY: stored.as_json()}
+    for stage in _FOLLOWING:
+        if records.completion(run, stage):
+            raise RunError(
+                f"{run.path} was drawn and measured with other settings; `ganymede visualize` and "
+                "`ganymede evaluate` do it anew, or give another --name"
+            )
+    return {_KEY: wanted.as_json()}
