@@ -70,6 +70,11 @@ def ie534() -> Comparison:
     return Comparison(recipes.classifier(), recipes.acgan())
 
 
+def ie534_quick() -> Comparison:
+    """S0 in small: all of `ie534`, on the embedded digits unless --data says otherwise: minutes."""
+    return demo()
+
+
 def dcgan_lab_judged() -> Comparison:
     """S1: the DCGAN lab on MNIST, measured by a classifier above 99 %."""
     return Comparison(recipes.mnist_classifier(), recipes.dcgan_lab())
@@ -86,7 +91,7 @@ def dcgan_digits_judged() -> Comparison:
 
 
 _FUNCTIONS: tuple[Callable[[], Comparison | SelfSupervised], ...] = (
-    demo, ie534, dcgan_lab_judged, dcgan_mnist_judged, dcgan_digits_judged,
+    demo, ie534, ie534_quick, dcgan_lab_judged, dcgan_mnist_judged, dcgan_digits_judged,
     simclr, simclr_quick, simclr_digits,
 )  # fmt: skip
 PIPELINES = {function.__name__.replace("_", "-"): function for function in _FUNCTIONS}

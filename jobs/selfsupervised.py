@@ -14,7 +14,7 @@ from gan.config import (
 )
 from gan.data import DataInfo
 from jobs.pretrained import Source
-from jobs.shared import Config, Shared
+from jobs.shared import Shared
 
 PRETRAIN = "pretrain"
 FROZEN = ("probe", "probe-untrained")
@@ -37,8 +37,6 @@ class SelfSupervised(Shared):
     """linear layer on the frozen encoder, also on an untrained one"""
     finetune: EncoderClassifierConfig
     """classifier that begins with the encoder, and the same from scratch"""
-    data: str | None = None
-    """data set of all runs, in place of their own"""
 
     def __post_init__(self) -> None:
         for name, config, frozen in (
@@ -66,11 +64,6 @@ class SelfSupervised(Shared):
             "finetune": replace(finetune, pretrained=source),
             "scratch": finetune,
         }
-
-    def apply(self, config: Config) -> Config:
-        config = super().apply(config)
-        name = config.data.name if self.data is None else self.data
-        return replace(config, data=replace(config.data, name=name))
 
     def check(self, infos: dict[str, DataInfo]) -> None:
         """Raise ConfigError if the encoder does not go with what is to be done with it."""

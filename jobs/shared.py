@@ -1,7 +1,7 @@
 """What the runs of a pipeline have in common."""
 
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from gan.config import RunConfig
 
@@ -14,6 +14,10 @@ class Shared:
 
     seed: int | None = None
     """seed of all runs, in place of their own"""
+    data: str | None = None
+    """data set of all runs, in place of their own"""
+    image_size: int | None = None
+    """side of all images in pixels, in place of their own"""
     root: str | None = None
     """folder that holds the files of all data, in place of their own"""
     energy_country: str | None = None
@@ -21,10 +25,14 @@ class Shared:
 
     def apply(self, config: Config) -> Config:
         """`config` with them."""
-        train, of_data = config.train, config.data
+        train = config.train
         if self.energy_country is not None:
             train = replace(train, energy_country=self.energy_country)
-        if self.root is not None:
-            of_data = replace(of_data, root=self.root)
+        given: dict[str, Any] = {
+            "name": self.data, "image_size": self.image_size, "root": self.root
+        }  # fmt: skip
+        of_data = replace(
+            config.data, **{name: value for name, value in given.items() if value is not None}
+        )
         seed = config.seed if self.seed is None else self.seed
         return replace(config, seed=seed, data=of_data, train=train)

@@ -77,6 +77,15 @@ def test_pipeline_root_reaches_both(tmp_path: Path) -> None:
     assert [config.data.root for config in chosen.members().values()] == ["somewhere"] * 2
 
 
+def test_the_small_s0_takes_other_images(tmp_path: Path) -> None:
+    flags = ["--data", "folder", "--root", str(tmp_path), "--image-size", "32"]
+    chosen, _ = cli._parse_run("ie534-quick", pipeline.ie534_quick(), flags)
+    of_data = [config.data for config in chosen.members().values()]
+    assert [(d.name, d.root, d.image_size) for d in of_data] == [("folder", str(tmp_path), 32)] * 2
+    assert chosen.members()["classifier"].data.crop_scale_min == 0.7  # the rest is the recipe's
+    assert pipeline.ie534_quick().members() == pipeline.demo().members()
+
+
 def test_any_pair_has_its_own_settings_as_flags(capsys: pytest.CaptureFixture[str]) -> None:
     flags = ["--classifier.model.width", "3", "--gan.game.loss", "least-squares"]
     flags += ["--gan.model.noise", "normal", "--seed", "4"]
