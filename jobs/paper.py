@@ -176,11 +176,13 @@ def _panel(title: str, lines: Sequence[Any]) -> Callable[["Axes"], None]:
 
 def _end(sheets: Sheets, content: Content) -> None:
     """Warnings, what is missing, and what to mind with these pictures."""
-    if content.readings:
+    if content.readings or content.without_warning:
         sheets.heading("Warnings")
         for reading in content.readings:
             sheets.text(f"{reading.name} ({reading.run}, {reading.stage})", STRONG, 0)
             sheets.text(f"{reading.seen} {reading.advice}")
+        for line in content.without_warning:
+            sheets.text(line)
     if content.missing:
         sheets.heading("What is missing")
         for line in content.missing:

@@ -17,7 +17,13 @@ from jobs import figures
 from jobs.figures import SHARE, number, percent
 from jobs.run import Run
 
-STAGES = ("train", "sample", "evaluate", "visualize")  # which are looked into, in this order
+STAGES = (
+    "train",
+    "sample",
+    "evaluate",
+    "visualize",
+    "compare",
+)  # which are looked into, in this order
 Cell = str | float | int | None
 
 
