@@ -27,11 +27,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     runs = tmp_path_factory.mktemp("runs")
     full = reports.finished(runs / "full", tables=[TABLE], warnings=[WARNING])
     gan = full.members()["gan"]
-    (gan.figures / "film.mp4").write_bytes(b"film")
+    (gan.figures / "epochs.mp4").write_bytes(b"film")
     plot = gan.figures / "line.svg"
     plot.write_bytes(report.draw_curves(gan))
-    film = reports.film(gan.figures / "film.gif")
-    reports.sample(gan, film, gan.figures / "film.mp4", plot, reports.draw(gan.figures / "new.png"))
+    film = reports.film(gan.figures / "epochs.gif")
+    reports.sample(
+        gan, film, gan.figures / "epochs.mp4", plot, reports.draw(gan.figures / "new.png")
+    )
     reports.finished(runs / "other", gan_test_accuracy=0.75)
     reports.prepared(runs / "young")
     for name in ("full", "young"):
@@ -114,7 +116,7 @@ def test_everything_is_told_on_the_page(folder: Path) -> None:
         "collapse (full, evaluate)", WORD, "Begin anew.",  # the warning
         "column 29", "GAN-test accuracy by class", "<b>generated</b> full/gan · train · step",
         "<b>synthetic</b> full/classifier · visualize · step", "new, as the stage sample drew it.",
-        'href="gan/figures/film.mp4"', "Generated pictures and their misuse", "to harm one",
+        'href="gan/figures/epochs.mp4"', "Generated pictures and their misuse", "to harm one",
     ):  # fmt: skip
         assert told in text, told
     assert "What is missing" not in text
@@ -125,7 +127,7 @@ def test_everything_is_told_on_the_page(folder: Path) -> None:
 
 def test_who_wants_no_motion_gets_a_still_picture(folder: Path) -> None:
     text = (folder / "full" / "report.html").read_text()
-    film = (folder / "full" / "gan" / "figures" / "film.gif").read_bytes()
+    film = (folder / "full" / "gan" / "figures" / "epochs.gif").read_bytes()
     start = text.index('<source media="(prefers-reduced-motion: reduce), print"')
     still = page.embed(page.first_frame(film), "png")
     assert text.index(still, start) < text.index(page.embed(film, "gif"), start)

@@ -119,9 +119,9 @@ def test_films_are_shown_by_their_first_picture_and_plots_are_named(tmp_path: Pa
     gan = run.members()["gan"]
     plot = gan.figures / "line.svg"
     plot.write_bytes(b"<svg/>")
-    reports.sample(gan, reports.film(gan.figures / "film.gif"), plot)
+    reports.sample(gan, reports.film(gan.figures / "epochs.gif"), plot)
     text = text_of(papers.read(paper_of(run)))
-    assert "All epochs, one after the other" in text
+    assert "The epochs, one after the other" in text
     assert "On the page only Picture line, " in text
 
 
