@@ -57,6 +57,7 @@ class Content:
     sections: list[Section]
     stages: list[dict[str, Any]]
     missing: list[str]
+    left_out: list[str]
     configs: dict[str, dict[str, Any]]
     numerics: list[str]
 
@@ -83,6 +84,7 @@ class Content:
             "warnings": [vars(reading) for reading in self.readings],
             "looked_for": [vars(looked) for looked in self.looked],
             "missing": self.missing,
+            "left_out": self.left_out,
             "stages": [{key: stage[key] for key in _TOLD} for stage in self.stages],
         }
 
@@ -115,6 +117,7 @@ def gather(
         sections=_sections(run, found, curves, folder),
         stages=rows,
         missing=missing(run, rows),
+        left_out=recorded.left_out(found),
         configs={name: flatten(config) for name, config in configs.items()},
         numerics=[_numerics(member) for member in members.values()],
     )
