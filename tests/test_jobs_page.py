@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import browser
+import numpy as np
 import pytest
 import reports
 from browser import Browser
@@ -158,3 +159,17 @@ def test_a_damaged_stage_is_left_out_and_named(tmp_path: Path) -> None:
     assert "gan-real.png is not what stage visualize wrote" in text
     assert "What the discriminator" not in text
     assert records.completion(run, "visualize")
+
+
+def test_what_has_more_pixels_than_room_is_made_smaller_smoothly(folder: Path) -> None:
+    def made(width: int, span: int = 1) -> page.Picture:
+        content = grids.png(np.zeros((8, width, 1), np.uint8))
+        return page.Picture(content, "png", "alt", "caption", span=span)
+
+    assert [made(200).shrinks, made(662).shrinks] == [False, True]
+    assert [made(600, 2).shrinks, made(662, 2).shrinks] == [False, True]
+    for content, kind in ((b"<svg/>", "svg+xml"), (b"damaged", "png")):
+        assert not page.Picture(content, kind, "alt", "caption").shrinks
+    text = (folder / "full" / "report.html").read_text()
+    assert '<img class="fine" src="data:image/png' in text  # grids of ten images of 64 pixels
+    assert '<img src="data:image/gif' in text  # a small film
