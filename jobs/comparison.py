@@ -8,7 +8,7 @@ from typing import Any
 
 from checkpoints import files
 from gan.config import flatten, portable
-from jobs import content, figures, page, recorded, report
+from jobs import content, figures, page, recorded, report, warned
 from jobs.figures import Row
 from jobs.page import Picture
 from jobs.recorded import Reading
@@ -127,7 +127,7 @@ def write(runs: Mapping[str, Run], target: Path, title: str) -> list[Path]:
 def _look_at(name: str, run: Run) -> Compared:
     found = recorded.records_of(run)
     missing = content.missing(run, content.stages(run))
-    return Compared(name, run, figures.rows(run), recorded.readings(found), missing)
+    return Compared(name, run, figures.rows(run), warned.of(run, found).readings, missing)
 
 
 def align(compared: Sequence[Compared]) -> list[Line]:

@@ -1,17 +1,21 @@
 """All that the report of one run has to show, put together once for its page, paper and table."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gan.config import GANConfig, RunConfig, flatten
-from jobs import figures, gallery, page, recorded, records
+from jobs import figures, gallery, page, recorded, records, warned
 from jobs.figures import Row, percent
 from jobs.page import PICTURES, Picture
 from jobs.recorded import Reading, Record, Table
 from jobs.run import Run
+from jobs.warned import Looked
+
+if TYPE_CHECKING:
+    from gan.scalars import Curves
 
 _PICTURES_OVER_TIME = 6
 _TOLD = ("run", "stage", "state", "cause", "error", "step", "total_steps", "attempts", "seconds")
@@ -49,11 +53,18 @@ class Content:
     figures: list[Row]
     tables: list[Table]
     readings: list[Reading]
+    looked: list[Looked]
     sections: list[Section]
     stages: list[dict[str, Any]]
     missing: list[str]
+    left_out: list[str]
     configs: dict[str, dict[str, Any]]
     numerics: list[str]
+
+    @property
+    def without_warning(self) -> list[str]:
+        """Which curves were read and gave none, or could not be read: a line for each outcome."""
+        return warned.lines(self.looked)
 
     def as_json(self) -> dict[str, Any]:
         """Every figure and warning for programs, always in the same order."""
@@ -71,19 +82,28 @@ class Content:
                 for shown in section.pictures
             ],
             "warnings": [vars(reading) for reading in self.readings],
+            "looked_for": [vars(looked) for looked in self.looked],
             "missing": self.missing,
+            "left_out": self.left_out,
             "stages": [{key: stage[key] for key in _TOLD} for stage in self.stages],
         }
 
 
-def gather(run: Run, curves: dict[str, bytes], folder: Path) -> Content:
+def gather(
+    run: Run,
+    curves: dict[str, bytes],
+    folder: Path,
+    logs: Mapping[str, "Curves"] | None = None,
+) -> Content:
     """Whatever there is of a run, in whatever state it is, for a page in `folder`.
 
-    `curves` are the members' as SVG. What is missing is said. Raises RunError if the run's own
+    `curves` are the members' as SVG, `logs` the same as numbers, which are read if they are not
+    given. What is missing is said. Raises RunError if the run's own
     settings or attempts cannot be read.
     """
     members, rows = run.members(), stages(run)
     found = recorded.records_of(run)
+    warnings = warned.of(run, found, logs)
     configs = {name or run.path.name: member.config() for name, member in members.items()}
     return Content(
         name=run.path.name,
@@ -92,10 +112,12 @@ def gather(run: Run, curves: dict[str, bytes], folder: Path) -> Content:
         generates=any(config.generates for config in configs.values()),
         figures=figures.rows(run),
         tables=recorded.tables(run, found),
-        readings=recorded.readings(found),
+        readings=warnings.readings,
+        looked=warnings.looked,
         sections=_sections(run, found, curves, folder),
         stages=rows,
         missing=missing(run, rows),
+        left_out=recorded.left_out(found),
         configs={name: flatten(config) for name, config in configs.items()},
         numerics=[_numerics(member) for member in members.values()],
     )

@@ -65,7 +65,9 @@ def _share(key: str, name: str, value: float, how: str, **more: Any) -> Row:
 
 def rows(run: Run) -> list[Row]:
     """All that was measured."""
-    return _of_networks(run) + _energy_rows(run)
+    from jobs import sample_figures  # made of the rows that are defined here
+
+    return _of_networks(run) + sample_figures.rows(run) + _energy_rows(run)
 
 
 def _energy_rows(run: Run) -> list[Row]:

@@ -12,14 +12,20 @@ from gan.visual.origin import ALTERED, DRAWN, GENERATED, REAL, SYNTHETIC, Origin
 
 OVER_TIME = "Generated images over training"
 BETWEEN = "From one image to another"
+NOISE = "What the noise stands for"
+TOLD_APART = "Told apart"
 CURVES = "Curves"
+NEAR = "What lies near to an image"
 SEES = "What {who} sees"
 OTHERS = "More pictures"
 SECTIONS = {  # headings in the order of the page, each with a line on what it is about
     OVER_TIME: "These pictures were made by the generator; none is a photograph or a scan. The "
     "noise is the same in all of them: rough shapes come first, details later.",
     BETWEEN: "A generator that has learned the data, not single pictures, changes step by step.",
+    NOISE: "Noise is all that a generator is given: what in it makes the picture?",
+    TOLD_APART: "",
     CURVES: "",
+    NEAR: "An encoder has learned what it is for if images of the same things lie together.",
     SEES: "",
     OTHERS: "",
 }
@@ -60,15 +66,65 @@ KINDS = (
         "After epoch {epoch}: the same noise every time", GENERATED, item="over time",
     ),
     Kind(
-        "film", OVER_TIME, "The grids of all epochs, one after the other",
-        "All epochs, one after the other: the pictures should settle, and not run through the same "
+        "epochs", OVER_TIME, "A film of the grids of the epochs, one after the other",
+        "The epochs, one after the other: the pictures should settle, and not run through the same "
         "changes again and again.", GENERATED,
+    ),
+    Kind(
+        "diversity", OVER_TIME, "Plot of the diversity of generated images over training",
+        "How far two images (of a class, if there are any) are from each other, as a share of real "
+        "ones: it should come near 1. Below the dotted line it is a collapse.", DRAWN, span=3,
     ),
     Kind(
         "interpolation", BETWEEN,
         "Strips of generated images, each from one noise vector to another",
         "Each row: images of noise on a straight line from one vector to another. They should "
-        "change little by little.", GENERATED, span=2,
+        "change little by little.", GENERATED,
+    ),
+    Kind(
+        "interpolation-spherical", BETWEEN,
+        "Strips of generated images, each along an arc from one noise vector to another",
+        "The same vectors joined by an arc, which keeps their length: the middle of a row should "
+        "be no duller than its ends, as it may be on a straight line.", GENERATED,
+    ),
+    Kind(
+        "interpolation-classes", BETWEEN,
+        "Strips of generated images, each from one class to the next with the same noise",
+        "One noise vector in all rows; each goes from one class to the next. What is no class, "
+        "slant or stroke or colour, should stay.", GENERATED,
+    ),
+    Kind(
+        "class-by-noise", NOISE, "Generated images, a row for each noise vector and a column for "
+        "each class",
+        "A row is one noise vector, a column one class: along a row the class alone should change, "
+        "down a column all else.", GENERATED, span=2,
+    ),
+    Kind(
+        "truncation", NOISE, "Generated images of the same noise, a row for each psi",
+        "The same noise in each row, its numbers {truncation}: the smaller psi, the plainer and "
+        "the more alike the pictures.", GENERATED, span=2,
+    ),
+    Kind(
+        "truncation-curve", NOISE, "Plot of the diversity of generated images over psi",
+        "How far two images (of a class, if there are any) are from each other at each psi: "
+        "plainer pictures are paid for with variety.", DRAWN, span=3,
+    ),
+    Kind(
+        "scores", TOLD_APART,
+        "Histograms of the critic's scores of training, held-out and generated images",
+        "The critic's scores: the more those of generated and held-out images overlap, the less it "
+        "tells. Training images above held-out ones: it knows them by heart.", DRAWN, span=3,
+    ),
+    Kind(
+        "neighbours", NEAR, "Held-out images, each followed by its nearest training images",
+        "A held-out image, then its 5 nearest training images to the pre-trained encoder, which "
+        "saw no label: {alike} of all neighbours show its class.", REAL,
+    ),
+    Kind(
+        "neighbours-untrained", NEAR,
+        "Held-out images, each followed by its nearest training images to an untrained encoder",
+        "The same to the encoder before training, to which like shades are near: {alike_untrained} "
+        "of all neighbours show the class.", REAL,
     ),
     Kind("real", SEES, "Real images, {who}", "Real test images.", REAL, item="perturbation"),
     Kind(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 KINDS = {".png": "png", ".svg": "svg+xml", ".gif": "gif"}
+_THIRD_PX = 320  # of the page's width, about
 PICTURES = tuple(KINDS)  # endings of the files that a page can show
 
 
@@ -36,6 +37,19 @@ class Picture:
     @property
     def is_film(self) -> bool:
         return self.kind == "gif"
+
+    @property
+    def shrinks(self) -> bool:
+        """Whether it has more pixels across than there is room for, so that some would be lost."""
+        from PIL import Image
+
+        if self.is_plot:
+            return False
+        try:
+            with Image.open(io.BytesIO(self.content)) as picture:
+                return picture.width > _THIRD_PX * self.span
+        except OSError:  # a damaged grid is shown as the browser shows it
+            return False
 
     @property
     def still(self) -> str:

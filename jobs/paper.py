@@ -101,11 +101,8 @@ def _plates(pictures: Sequence[Shown], columns: int, sheets: Sheets) -> None:
 
 
 def _plate(picture: Shown) -> Plate:
-    from jobs.page import first_frame
-
-    content = first_frame(picture.content) if picture.is_film else picture.content
     small = " · ".join(filter(None, [picture.label, picture.provenance]))
-    return Plate(content, picture.caption, small)
+    return Plate(picture.content, picture.caption, small)
 
 
 def _named(content: Content, columns: int, pictures: Sequence[Shown], sheets: Sheets) -> None:
@@ -132,21 +129,25 @@ def _values(table: Table, sheets: Sheets) -> None:
         sheets.table(titles, shown, [1] * len(own), [BODY] * len(own))
 
 
+def _moves_or_plots(picture: Shown) -> bool:
+    """What paper does not take: a still of a film tells less than the grids beside it."""
+    return picture.is_plot or picture.is_film
+
+
 def _rest(sheets: Sheets, content: Content) -> None:
     """The pictures and figures that no item has shown."""
     for section in content.sections:
-        if left := [p for p in section.pictures if not p.item and not p.is_plot]:
+        if left := [p for p in section.pictures if not p.item and not _moves_or_plots(p)]:
             sheets.heading(section.title)
             for span, columns in ((3, 1), (2, 2), (1, 3)):
                 _plates([picture for picture in left if picture.span == span], columns, sheets)
-    plots = [p for p in _pictures(content) if p.is_plot and p.title != CURVES]
-    if plots:
+    if others := [p for p in _pictures(content) if _moves_or_plots(p) and p.title != CURVES]:
         sheets.heading("On the page only")
-        for plot in plots:
-            sheets.text(f"{plot.alt}: {plot.caption}")
-    if others := [row for row in content.figures if not _is_accuracy(row)]:
-        sheets.heading("Figures" if len(others) == len(content.figures) else "Other figures")
-        _rows(others, sheets)
+        for picture in others:
+            sheets.text(f"{picture.alt}: {picture.caption}")
+    if rows := [row for row in content.figures if not _is_accuracy(row)]:
+        sheets.heading("Figures" if len(rows) == len(content.figures) else "Other figures")
+        _rows(rows, sheets)
     for table in content.tables:
         sheets.heading(table.title)
         _values(table, sheets)
@@ -176,11 +177,13 @@ def _panel(title: str, lines: Sequence[Any]) -> Callable[["Axes"], None]:
 
 def _end(sheets: Sheets, content: Content) -> None:
     """Warnings, what is missing, and what to mind with these pictures."""
-    if content.readings:
+    if content.readings or content.without_warning:
         sheets.heading("Warnings")
         for reading in content.readings:
             sheets.text(f"{reading.name} ({reading.run}, {reading.stage})", STRONG, 0)
             sheets.text(f"{reading.seen} {reading.advice}")
+        for line in content.without_warning:
+            sheets.text(line)
     if content.missing:
         sheets.heading("What is missing")
         for line in content.missing:

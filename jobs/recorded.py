@@ -5,6 +5,7 @@ A stage puts them into its figures (`Result.figures`), in these forms:
     "tables": [{"title": ..., "how": ..., "columns": ["class", "recall"],
                 "units": ["", "share"], "rows": [["cat", 0.81], ...]}, ...]
     "warnings": [{"name": "critic too strong", "seen": "...", "advice": "..."}, ...]
+    "left_out": ["classes against noise: the generator is not asked for classes", ...]
 
 `units` may be left out; the one called share is shown in percent.
 """
@@ -17,7 +18,13 @@ from jobs import figures
 from jobs.figures import SHARE, number, percent
 from jobs.run import Run
 
-STAGES = ("train", "sample", "evaluate", "visualize")  # which are looked into, in this order
+STAGES = (
+    "train",
+    "sample",
+    "evaluate",
+    "visualize",
+    "compare",
+)  # which are looked into, in this order
 Cell = str | float | int | None
 
 
@@ -119,6 +126,15 @@ def readings(found: Iterable[Record]) -> list[Reading]:
         Reading(str(w["name"]), str(w["seen"]), str(w["advice"]), record.whole, record.stage)
         for record in found
         for w in record.result.get("warnings", [])
+    ]
+
+
+def left_out(found: Iterable[Record]) -> list[str]:
+    """What stages say that they did not draw or measure, and why."""
+    return [
+        f"{record.whole} {record.stage}, left out: {line}."
+        for record in found
+        for line in record.result.get("left_out", [])
     ]
 
 

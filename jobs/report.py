@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from checkpoints import files
-from jobs import content, page, paper, records
+from jobs import content, page, paper, records, warned
 from jobs.content import Content
 from jobs.run import Run
 from jobs.stage import Context, Result, StageJob
@@ -50,14 +50,15 @@ def write(run: Run, target: Path | None = None) -> list[Path]:
     Into the run's folder, with its curves; or as `target` (.html) and beside it.
     """
     page_file = target or run.report_file
-    curves = {name: draw_curves(member) for name, member in run.members().items()}
+    logs = warned.logged(run)
+    curves = {name: _drawn(logs[name or run.path.name]) for name in run.members()}
     outputs = {}
     if target is None:
         for name, svg in curves.items():
             outputs[run.figures / (f"{name}-curves.svg" if name else "curves.svg")] = svg
-    shown = content.gather(run, curves, page_file.parent)
+    shown = content.gather(run, curves, page_file.parent, logs)
     outputs[page_file] = _page(shown).encode()
-    outputs[page_file.with_suffix(".pdf")] = paper.draw(shown, logged(run), _PANELS)
+    outputs[page_file.with_suffix(".pdf")] = paper.draw(shown, logs, _PANELS)
     outputs[page_file.with_suffix(".json")] = table(shown.as_json())
     for path, data in outputs.items():
         files.write_bytes(path, data)
@@ -73,33 +74,27 @@ def rewrite(run: Run) -> None:
 
 def draw_curves(run: Run) -> bytes:
     """The training curves of one run, as SVG."""
+    (curves,) = warned.logged(run).values()
+    return _drawn(curves)
+
+
+def _drawn(logged: "Curves") -> bytes:
     from gan.visual import curves
 
-    return curves.draw(_logged(run), _PANELS)
+    return curves.draw(logged, _PANELS)
 
 
 def draw_together(runs: Mapping[str, Run]) -> bytes:
     """The training curves of several runs in common panels, as SVG."""
     from gan.visual import curves
 
-    found = {name: logged(run) for name, run in runs.items()}
+    found = {name: warned.logged(run) for name, run in runs.items()}
     known = {
         name if len(own) == 1 else f"{name}/{member}": logs
         for name, own in found.items()
         for member, logs in own.items()
     }
     return curves.draw_together(known, _PANELS)
-
-
-def logged(run: Run) -> dict[str, "Curves"]:
-    """The curves of a run's members by their name."""
-    return {name or run.path.name: _logged(member) for name, member in run.members().items()}
-
-
-def _logged(run: Run) -> "Curves":
-    from gan import scalars
-
-    return scalars.read(run.scalars) if run.scalars.is_dir() else {}
 
 
 def render(run: Run, curves: dict[str, bytes]) -> str:

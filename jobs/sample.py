@@ -1,17 +1,15 @@
-"""The job that packs the samples of training and generates the final ones."""
+"""The job that packs the samples of training, generates the final ones, and draws from both."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from gan import stored
-from jobs import trained
+from jobs import latent, over_time, trained
+from jobs.album import Album
 from jobs.stage import Context, Result, StageJob, Stopped
 
-INTERPOLATION = "interpolation.png"  # among the run's figures
-_STRIPS, _STEPS = 8, 10
 _COLOURS = (1, 3)  # channels of a picture; points have two
 
 
@@ -21,7 +19,7 @@ class Sample(StageJob):
 
     def work(self, context: Context) -> Result:
         from checkpoints import files
-        from gan import samples
+        from gan import evaluation, samples
 
         run = context.run
         model = trained.load(run)
@@ -35,23 +33,18 @@ class Sample(StageJob):
         content = samples.pack_bytes(images[None], labels, step, attributes)
         files.write_bytes(run.generated_file, content)
         context.say(f"packed {len(packed.steps)} snapshots, generated {len(images)} images")
-        outputs = [store.file, run.generated_file]
-        if images.shape[-1] in _COLOURS:
-            outputs.append(_draw_strips(model, attributes | {"step": model.model.step}))
-        return Result(outputs, {"snapshots": len(packed.steps), "generated": len(images)})
-
-
-def _draw_strips(model: trained.Trained, notes: dict[str, str | int]) -> Path:
-    """What lies between two noise vectors, a strip for each of several pairs."""
-    from gan.visual import grids, origin
-    from gan.visual.interpolation import Walk
-
-    walk = Walk(_STRIPS, _STEPS, seed=model.run.config().seed)
-    pictures = walk.pictures(model.variant)  # (rows, steps, H, W, C)
-    path = model.run.figures / INTERPOLATION
-    images = pictures.reshape(-1, *pictures.shape[2:])
-    grids.save(path, images, _STEPS, origin.GENERATED.notes(notes))
-    return path
+        album = Album(model, context.stop.reason)
+        try:
+            over_time.draw(album, packed, images)
+            if images.shape[-1] in _COLOURS:
+                latent.draw(album)
+        except evaluation.Interrupted:
+            raise Stopped(context.stop.reason()) from None
+        for line in album.left_out:
+            context.say(f"left out: {line}")
+        made, counts = album.result, {"snapshots": len(packed.steps), "generated": len(images)}
+        outputs = [store.file, run.generated_file, *made.outputs]
+        return replace(made, outputs=outputs, figures=counts | made.figures)
 
 
 def generate(

@@ -2,11 +2,12 @@
 
 import math
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gan import stored
 from gan.config import SimCLRConfig
-from jobs import records, trained
+from jobs import near, records, trained
 from jobs.run import Run
 from jobs.selfsupervised import CLASSIFIERS, FROZEN, PRETRAIN
 from jobs.stage import Context, Result, StageJob, Stopped
@@ -28,7 +29,7 @@ class Compare(StageJob):
         members = context.run.members()
         pretrained = trained.load(members[PRETRAIN])
         try:
-            figures = _of_pretraining(pretrained, context)
+            pictures, figures = _of_pretraining(pretrained, context)
             for name in CLASSIFIERS:
                 model = trained.load(members[name], _held_out(members[name], pretrained))
                 if name in FROZEN:
@@ -40,30 +41,38 @@ class Compare(StageJob):
             raise Stopped(context.stop.reason()) from None
         told = ", ".join(f"{name} {value:.4f}" for name, value in figures["accuracy"].items())
         context.say(f"test accuracy: {told}")
-        return Result(figures=figures)
+        return Result(pictures, figures)
 
 
-def _of_pretraining(model: Trained, context: Context) -> dict[str, Any]:
-    """Neighbours' votes on trained and untrained representations; the loss, and a collapse's."""
+def _of_pretraining(model: Trained, context: Context) -> tuple[list[Path], dict[str, Any]]:
+    """What neighbours say of trained and of untrained representations, with pictures of some; the
+    loss, and a collapse's.
+    """
     from gan import scalars, variants
+    from gan.variants.simclr import SimCLR
 
-    config = model.run.config()
+    config, data = model.run.config(), model.data
     assert isinstance(config, SimCLRConfig)
-    untrained = variants.build(config, model.data.info, model.device)
-    voted, before = (
-        variant.measure(model.data, context.stop.reason).get("test/knn_accuracy")
-        for variant in (model.variant, untrained)
-    )
+    untrained = variants.build(config, data.info, model.device)
+    pictures, votes, alike = [], {}, {}
+    for end, variant in (("", model.variant), ("untrained", untrained)):
+        assert isinstance(variant, SimCLR)
+        represented = variant.represent(data, context.stop.reason)
+        key = f"_{end}" if end else ""
+        votes[f"knn_accuracy{key}"] = variant.vote(data, represented).get("test/knn_accuracy")
+        title = f"neighbours-{end}" if end else "neighbours"
+        picture, alike[f"alike{key}"] = near.draw(model, represented, title, context)
+        pictures.append(picture)
     losses = scalars.read(model.run.scalars)["train/contrastive_loss"][1]
-    return {
+    return pictures, {
         "accuracy": {},
         "data": {},
-        "knn_accuracy": voted,
-        "knn_accuracy_untrained": before,
+        **votes,
         "contrastive_loss": float(losses[-1]),
         "collapsed_loss": math.log(2 * config.train.batch_size - 1),
         "pretrain_data": model.run.settings()["data"],
         "pretrain_sha256": model.checksum,
+        PRETRAIN: alike,
     }
 
 

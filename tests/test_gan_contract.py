@@ -151,9 +151,14 @@ def assert_reported(run: Run) -> None:
     config = run.config()
     for setting in configs.flatten(config):
         assert setting in page
-    pictures = 1 + 2 * config.generates  # curves, two epochs' grids
-    strips = config.generates and info_of(config).channels in (1, 3)  # not between points
-    assert page.count("<figcaption>") == pictures + strips
+    pictures = 1  # curves
+    if config.generates:
+        pictures += 2 + 1 + 2  # two epochs' grids, their film; diversity and scores
+        if info_of(config).channels in (1, 3):  # not of points
+            pictures += 2 + 2  # strips, straight and along arcs; truncation, and its plot
+            classes = getattr(config.game, "auxiliary", False)
+            pictures += 2 * classes  # strips between classes, classes against noise
+    assert page.count("<figcaption>") == pictures
     assert (f"Test accuracy of {run.path.name}" in page) == ("test/accuracy" in curves)
     assert records.completion(run, Report.stage)
 

@@ -12,7 +12,7 @@ from gan.data import DataInfo, ImageSet
 from gan.evaluation import Interrupted
 from gan.samples import Samples
 from gan.visual import diversity
-from gan.visual.diversity import ANY, Collapse, Diversity
+from gan.visual.collapse import ANY, Collapse, Diversity
 
 CLASSES, EACH, SIDE = 3, 10, 8
 SPREAD = 40.0  # standard deviation of a pixel

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gan.visual import figures, plots
-from gan.visual.diversity import ANY, Diversity
+from gan.visual.collapse import ANY, Diversity
 from gan.visual.latent import Truncated
 from gan.visual.scores import Scores, separate
 

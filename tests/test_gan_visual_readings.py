@@ -13,9 +13,13 @@ from gan import recipes, samples, scalars
 from gan.config import AdamConfig
 from gan.scalars import Curves
 from gan.visual import diversity, readings
-from gan.visual.diversity import ANY, Diversity
+from gan.visual.collapse import ANY, Diversity
 from gan.visual.readings import Caution
 
+ALL = (
+    readings.DIVERGED, readings.TOO_STRONG, readings.TOO_BLIND, readings.OSCILLATION,
+    readings.VANISHING, readings.COLLAPSE,
+)  # fmt: skip
 STEPS = 1000
 AT = np.arange(STEPS)
 
@@ -203,6 +207,31 @@ def test_too_few_entries_are_told_and_the_snapshots_read_all_the_same() -> None:
     assert readings.read({}, STEPS_PER_EPOCH).cautions == ()
 
 
+def test_what_was_looked_for_is_told() -> None:
+    sought = readings.read(training(), STEPS_PER_EPOCH).sought
+    assert sought == tuple(name for name in ALL if name != readings.COLLAPSE)
+    classifier = log({"loss": noisy(0.5, 0.1, 7), "accuracy": noisy(0.95, 0.01, 8)})
+    assert readings.read(classifier, STEPS_PER_EPOCH).sought == ("divergence",)
+    classifier = add_norms(classifier, "classifier", 1.0)
+    found = readings.read(classifier, STEPS_PER_EPOCH)
+    assert found == readings.Reading((), "", ("divergence", "vanishing gradient"))
+    assert readings.read({}, STEPS_PER_EPOCH).sought == ()
+
+
+@pytest.mark.parametrize("lost", [np.nan, np.inf])
+def test_a_divergence_is_told_and_nothing_else_read_from_it(lost: float) -> None:
+    late = {name: np.where(AT < 700, 1.0, lost) for name in ("told_apart", "generator_loss")}
+    (caution,) = read(training(**late))
+    assert caution.name == "divergence"
+    assert caution.seen == (
+        "The curve of told apart has no finite number at 15 of its 50 entries, for the first time "
+        "at step 720."
+    )
+    found = readings.read(training(**late), STEPS_PER_EPOCH, collapsing())
+    assert [each.name for each in found.cautions] == ["divergence", "collapse"]
+    assert names(add_norms(training(), "generator", lost)) == []
+
+
 def test_every_warning_is_two_whole_sentences() -> None:
     strong = training(told_apart=0.995, generator_loss=2 + 6 * AT / STEPS, **GROWING)
     wave = np.sin(2 * np.pi * AT / 150)
@@ -210,8 +239,9 @@ def test_every_warning_is_two_whole_sentences() -> None:
         *read(add_norms(strong, "generator", 1e-9), diversity=collapsing()),
         *read(training(**BLIND)),
         *read(training(told_apart=0.7 + 0.15 * wave)),
+        *read(training(told_apart=np.nan)),
     ]
-    assert len({caution.name for caution in cautions}) == 5
+    assert {caution.name for caution in cautions} == {*ALL}
     for caution in cautions:
         for sentence in (caution.seen, caution.advice):
             assert sentence[0].isupper()
@@ -235,4 +265,4 @@ def test_a_quick_real_training_that_goes_well_has_no_warning(
         diversity.watch(snapshots, trainer.data),
         diversity.movement(snapshots),
     )
-    assert reading == readings.Reading(())
+    assert reading == readings.Reading((), "", ALL)

@@ -62,7 +62,7 @@ def test_every_picture_says_where_it_is_from(run: Run) -> None:
 
 def test_pictures_that_no_entry_describes_are_shown_last(run: Run) -> None:
     gan = run.members()["gan"]
-    film = gan.figures / "film.mp4"
+    film = gan.figures / "epochs.mp4"
     film.write_bytes(b"film")
     reports.sample(gan, reports.draw(gan.figures / "new-kind.png"), film)
     found = gathered(run)
@@ -70,9 +70,9 @@ def test_pictures_that_no_entry_describes_are_shown_last(run: Run) -> None:
     assert last.title == gallery.OTHERS
     (shown,) = last.pictures
     assert shown.caption == "new-kind, as the stage sample drew it."
-    assert found.sections[0].links == ["gan/figures/film.mp4"]
+    assert found.sections[0].links == ["gan/figures/epochs.mp4"]
     elsewhere = content.gather(run, dict.fromkeys(run.members(), b""), run.path.parent / "away")
-    assert elsewhere.sections[0].links == ["../demo/gan/figures/film.mp4"]
+    assert elsewhere.sections[0].links == ["../demo/gan/figures/epochs.mp4"]
 
 
 def test_what_a_network_cannot_do_is_said(run: Run) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import browser
+import numpy as np
 import pytest
 import reports
 from browser import Browser
@@ -27,11 +28,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     runs = tmp_path_factory.mktemp("runs")
     full = reports.finished(runs / "full", tables=[TABLE], warnings=[WARNING])
     gan = full.members()["gan"]
-    (gan.figures / "film.mp4").write_bytes(b"film")
+    (gan.figures / "epochs.mp4").write_bytes(b"film")
     plot = gan.figures / "line.svg"
     plot.write_bytes(report.draw_curves(gan))
-    film = reports.film(gan.figures / "film.gif")
-    reports.sample(gan, film, gan.figures / "film.mp4", plot, reports.draw(gan.figures / "new.png"))
+    film = reports.film(gan.figures / "epochs.gif")
+    reports.sample(
+        gan, film, gan.figures / "epochs.mp4", plot, reports.draw(gan.figures / "new.png")
+    )
     reports.finished(runs / "other", gan_test_accuracy=0.75)
     reports.prepared(runs / "young")
     for name in ("full", "young"):
@@ -114,7 +117,7 @@ def test_everything_is_told_on_the_page(folder: Path) -> None:
         "collapse (full, evaluate)", WORD, "Begin anew.",  # the warning
         "column 29", "GAN-test accuracy by class", "<b>generated</b> full/gan · train · step",
         "<b>synthetic</b> full/classifier · visualize · step", "new, as the stage sample drew it.",
-        'href="gan/figures/film.mp4"', "Generated pictures and their misuse", "to harm one",
+        'href="gan/figures/epochs.mp4"', "Generated pictures and their misuse", "to harm one",
     ):  # fmt: skip
         assert told in text, told
     assert "What is missing" not in text
@@ -125,7 +128,7 @@ def test_everything_is_told_on_the_page(folder: Path) -> None:
 
 def test_who_wants_no_motion_gets_a_still_picture(folder: Path) -> None:
     text = (folder / "full" / "report.html").read_text()
-    film = (folder / "full" / "gan" / "figures" / "film.gif").read_bytes()
+    film = (folder / "full" / "gan" / "figures" / "epochs.gif").read_bytes()
     start = text.index('<source media="(prefers-reduced-motion: reduce), print"')
     still = page.embed(page.first_frame(film), "png")
     assert text.index(still, start) < text.index(page.embed(film, "gif"), start)
@@ -156,3 +159,17 @@ def test_a_damaged_stage_is_left_out_and_named(tmp_path: Path) -> None:
     assert "gan-real.png is not what stage visualize wrote" in text
     assert "What the discriminator" not in text
     assert records.completion(run, "visualize")
+
+
+def test_what_has_more_pixels_than_room_is_made_smaller_smoothly(folder: Path) -> None:
+    def made(width: int, span: int = 1) -> page.Picture:
+        content = grids.png(np.zeros((8, width, 1), np.uint8))
+        return page.Picture(content, "png", "alt", "caption", span=span)
+
+    assert [made(200).shrinks, made(662).shrinks] == [False, True]
+    assert [made(600, 2).shrinks, made(662, 2).shrinks] == [False, True]
+    for content, kind in ((b"<svg/>", "svg+xml"), (b"damaged", "png")):
+        assert not page.Picture(content, kind, "alt", "caption").shrinks
+    text = (folder / "full" / "report.html").read_text()
+    assert '<img class="fine" src="data:image/png' in text  # grids of ten images of 64 pixels
+    assert '<img src="data:image/gif' in text  # a small film

@@ -114,15 +114,18 @@ def test_a_single_run_shows_what_it_has(tmp_path: Path, tiny_acgan: ACGANConfig)
     assert len(sheets[0].pictures) == 6
 
 
-def test_films_are_shown_by_their_first_picture_and_plots_are_named(tmp_path: Path) -> None:
+def test_films_and_plots_are_named(tmp_path: Path) -> None:
     run = reports.finished(tmp_path / "demo")
     gan = run.members()["gan"]
     plot = gan.figures / "line.svg"
     plot.write_bytes(b"<svg/>")
-    reports.sample(gan, reports.film(gan.figures / "film.gif"), plot)
-    text = text_of(papers.read(paper_of(run)))
-    assert "All epochs, one after the other" in text
-    assert "On the page only Picture line, " in text
+    reports.sample(gan, reports.film(gan.figures / "epochs.gif"), plot)
+    read = papers.read(paper_of(run))
+    named = text_of(read).partition("On the page only")[2]
+    assert named.startswith(" A film of the grids of the epochs, one after the other: The epochs, ")
+    assert "Picture line, " in named
+    # as many as without a film
+    assert sum(len(sheet.pictures) for sheet in read) == 6 + 2 * (3 + 1 + 2) + 1
 
 
 @pytest.fixture

@@ -27,6 +27,9 @@ FLAGS = [
         f"--{member}.train.final-samples=100",
     )
 ] + ["--threads=1"]
+# Grids, film, diversity, scores; strips thrice, classes against noise, truncation twice; curves;
+# and of each discriminator: images thrice, classes, three layers.
+PICTURES = (2 + 1 + 1 + 1) + (3 + 1 + 2) + 2 + 2 * 7
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +58,11 @@ class Page(HTMLParser):
 def test_page_stands_alone_and_every_picture_is_described(demo: Run) -> None:
     text = demo.report_file.read_text()
     page = Page(text)
-    # grids, strips, curves, and of each discriminator: images thrice, classes, three layers
-    assert len(page.images) == 2 + 1 + 2 + 2 * 7
-    assert all(link.startswith(("data:image/", "#")) for link in page.links)
+    assert len(page.images) == PICTURES
+    assert all(
+        link.startswith(("data:image/", "#")) or link == "gan/figures/epochs.mp4"
+        for link in page.links
+    )
     assert all(image["alt"] for image in page.images)
     assert text.count("<figcaption>") == len(page.images)
     assert "http:" not in text
@@ -71,7 +76,7 @@ def test_a_browser_shows_all_of_it(width: int, demo: Run, tmp_path: Path) -> Non
     assert (found.requests, found.messages) == ([], [])
     seen = window.measure(demo.report_file, width)
     assert (seen["width"], seen["scroll"], seen["beyond"], seen["errors"]) == (width, width, [], [])
-    assert len(seen["images"]) == 2 + 1 + 2 + 2 * 7
+    assert len(seen["images"]) == PICTURES
     for image in seen["images"]:
         assert image["width"] > 0
         assert image["alt"]
@@ -91,9 +96,13 @@ def test_paper_and_table_hold_the_same_figures(demo: Run) -> None:
     for row in table["figures"]:
         assert f'<td class="value">{row["text"]}</td>' in text
         assert row["text"] in paper
-        assert (row["run"], row["stage"]) == ("demo", "evaluate")
+        of_sampling = row["key"].startswith(("diversity", "critic"))
+        place = ("demo/gan", "sample") if of_sampling else ("demo", "evaluate")
+        assert (row["run"], row["stage"]) == place
+    assert {"diversity", "critic_accuracy", "critic_told_apart", "critic_gap"} < found.keys()
     assert [t["title"] for t in table["tables"]] == [
-        "GAN-test accuracy by class", "Steps of several sizes", "Steps of several sizes"
+        "GAN-test accuracy by class", "Checkerboard energy",
+        "Steps of several sizes", "Steps of several sizes",
     ]  # fmt: skip
     assert table["missing"] == table["warnings"] == []
     outputs = records.require(demo, "report")["outputs"]

@@ -3,8 +3,12 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from fake_slurm import FakeSlurm, install
+from PIL import Image
+from torch.nn import functional as F
 
 from gan import config as configs
 from gan.config import (
@@ -142,11 +146,41 @@ def test_whole_pipeline_and_its_table(chosen: SelfSupervised, tmp_path: Path) ->
     }
     assert began["probe"] == began["finetune"] != began["probe-untrained"] == began["scratch"]
     assert all(stage.job() == "finished" for stage in stages(moved))  # nothing is done again
+    assert_neighbours_drawn(moved)
     probe = trained.load(moved.members()["probe"])
     worth._require_unchanged(probe)
     probe.variant.model.encoder[1].running_mean[0] += 1e-6
     with pytest.raises(ValueError, match=r"probe: its frozen encoder was \w{64}, now is"):
         worth._require_unchanged(probe)
+
+
+def assert_neighbours_drawn(run: Run) -> None:
+    """Held-out images, each before the training images whose features have the largest cosine."""
+    record = records.require(run, Compare.stage)
+    titles = ("neighbours", "neighbours-untrained")
+    assert {*record["outputs"]} == {f"figures/pretrain-{title}.png" for title in titles}
+    model = trained.load(run.members()["pretrain"])
+    data, encoder = model.data, model.variant.model.encoder.eval()
+    with torch.no_grad():
+        bank, queries = (
+            F.normalize(encoder(torch.from_numpy(images).float() / 127.5 - 1)).double()
+            for images in (data.train_images, data.test_images)
+        )
+    places = (queries @ bank.T).topk(5).indices.numpy()
+    alike = (data.train_labels[places] == data.test_labels[:, None]).mean()
+    told = record["result"]["pretrain"]
+    assert told["alike"] == f"{100 * alike:.1f} %"
+    assert told["alike_untrained"] != told["alike"]
+    with Image.open(run.figures / "pretrain-neighbours.png") as picture:
+        assert picture.size == ((6 * 10 + 2) * 8, (8 * 10 + 2) * 8)  # images of 8 x 8, enlarged
+        shown = np.asarray(picture)[::8, ::8]
+        assert picture.text["Description"] == "real images of a data set"
+    first, last = shown[2:10, 2:10], shown[-10:-2, -10:-2]
+    assert np.array_equal(first, data.test_images[0, 0])
+    assert np.array_equal(last, data.train_images[places[-1, -1], 0])
+    text = run.report_file.read_text()
+    assert f"{told['alike']} of all neighbours show its class" in text
+    assert f"{told['alike_untrained']} of all neighbours show the class" in text
 
 
 @pytest.mark.parametrize(

@@ -45,8 +45,9 @@ class StopAt:
 
 
 def products(folder: Path) -> dict[str, str]:
-    """Checksums of all pictures and samples."""
-    files = [*folder.rglob("*.h5"), *folder.rglob("*.png")]
+    """Checksums of all pictures, films and samples."""
+    endings = (".h5", ".png", ".svg", ".gif", ".mp4")
+    files = [path for path in folder.rglob("*") if path.suffix in endings]
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in files

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gan.scalars import Curves
-from gan.visual.diversity import ANY, BELOW_REAL, Diversity
+from gan.visual.collapse import ANY, BELOW_REAL, Diversity
 from gan.visual.latent import Truncated
 from gan.visual.plots import as_svg
 from gan.visual.scores import Scores

@@ -1,5 +1,6 @@
 """What a generator makes of the way from one noise vector to another."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,6 +14,7 @@ from gan.evaluation import TOGETHER
 from gan.generation import Request
 from gan.variants import Variant
 
+Stop = Callable[[], object]
 PathKind = Literal["linear", "spherical"]
 _PARALLEL = 1e-6  # sine of the angle below which a great circle has no direction
 _SHORTEST = 1e-30  # so that nothing is divided by 0
@@ -43,8 +45,10 @@ def _arc(start: Tensor, end: Tensor, alphas: Tensor) -> Tensor:
     return torch.where(sine.abs() < _PARALLEL, torch.lerp(start, end, alphas), arc)
 
 
-def strips(sampler: nn.Module, noise: Tensor, company: Tensor) -> NDArray[np.uint8]:
-    """Images (R, steps, H, W, C) uint8 of noise (R, steps, latent).
+def strips(
+    sampler: nn.Module, noise: Tensor, company: Tensor, stop: Stop = lambda: None
+) -> NDArray[np.uint8]:
+    """Images (R, steps, H, W, C) uint8 of noise (R, steps, latent). Raises Interrupted.
 
     Each strip is made in one batch, filled up with `company` (TOGETHER, latent): a generator whose
     BatchNorm uses the statistics of the batch then sees the same ones along the strip, and ones
@@ -52,7 +56,8 @@ def strips(sampler: nn.Module, noise: Tensor, company: Tensor) -> NDArray[np.uin
     """
     steps = noise.shape[1]
     made = [
-        evaluation.generate(sampler, torch.cat([strip, company[steps:]]))[:steps] for strip in noise
+        evaluation.generate(sampler, torch.cat([strip, company[steps:]]), stop)[:steps]
+        for strip in noise
     ]
     return np.stack(made)
 
@@ -82,11 +87,14 @@ class Walk:
             second = self._drawn(variant, self.rows, self.to, 0)
         return between(first, second, self.steps, self.path, variant.conditions)
 
-    def pictures(self, variant: Variant) -> NDArray[np.uint8]:
-        """Images (rows, steps, H, W, C) uint8. Only for a variant that has a `sampler`."""
+    def pictures(self, variant: Variant, stop: Stop = lambda: None) -> NDArray[np.uint8]:
+        """Images (rows, steps, H, W, C) uint8. Only for a variant that has a `sampler`.
+
+        Raises Interrupted when `stop` says so.
+        """
         assert variant.sampler is not None, "only systems with a generator make images"
         company = self._drawn(variant, TOGETHER, self.label, 2)
-        return strips(variant.sampler, self.noise(variant), company)
+        return strips(variant.sampler, self.noise(variant), company, stop)
 
     def _drawn(self, variant: Variant, count: int, label: int | None, batch: int) -> Tensor:
         labels = Request(count, label=label).labels(variant).to(variant.device)

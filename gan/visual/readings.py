@@ -10,8 +10,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from gan.scalars import Curves
-from gan.visual.diversity import ANY, Diversity
+from gan.visual.collapse import ANY, Diversity
 from gan.visual.stretches import FEWEST, Series, Stretches
+
+_NORMS = "train/gradient_norm_"
+DIVERGED = "divergence"
+TOO_STRONG = "critic too strong"
+TOO_BLIND = "generator winning against a blind critic"
+OSCILLATION = "oscillation"
+VANISHING = "vanishing gradient"
+COLLAPSE = "collapse"
 
 # A critic of S1 that tells 96 % right, and one of cats with 97 %, still teach their generators.
 STRONG = 0.98
@@ -51,6 +59,7 @@ class Caution:
 class Reading:
     cautions: tuple[Caution, ...]
     told: str = ""  # why less was read than could be
+    sought: tuple[str, ...] = ()  # names of the cautions that these curves could have given
 
 
 def read(
@@ -63,15 +72,37 @@ def read(
 
     `diversity` and `movement` are those of its snapshots (`gan.visual.diversity`), if it has any.
     """
+    found = [collapse(diversity)] if diversity else []
+    sought = [COLLAPSE] if diversity else []
+    if diverged := _diverged(curves):
+        return Reading(tuple(c for c in (diverged, *found) if c), "", (DIVERGED, *sought))
     stretches = Stretches.of(curves, steps_per_epoch)
-    found = [_collapse(diversity)] if diversity else []
     if stretches is None:
         told = f"fewer than {FEWEST} entries in the curves: too few to be read"
-        return Reading(tuple(c for c in found if c), told)
+        return Reading(tuple(c for c in found if c), told, tuple(sought))
+    names = [DIVERGED]
     if stretches.has("told_apart", "real_source", "fake_source", "generator_loss"):
         found += [_strong(stretches), _blind(stretches, movement), _swings(stretches)]
+        names += [TOO_STRONG, TOO_BLIND, OSCILLATION, VANISHING]
+    elif stretches.has("accuracy") and any(tag.startswith(_NORMS) for tag in curves):
+        names.append(VANISHING)
     found.append(_vanished(stretches, curves))
-    return Reading(tuple(c for c in found if c))
+    return Reading(tuple(c for c in found if c), "", (*names, *sought))
+
+
+def _diverged(curves: Curves) -> Caution | None:
+    """Gradients may be infinite once in a while; what is learned from may not."""
+    for tag, (steps, values) in curves.items():
+        lost = ~np.isfinite(values)
+        if tag.startswith("train/") and not tag.startswith(_NORMS) and lost.any():
+            name = tag.removeprefix("train/").replace("_", " ")
+            return Caution(
+                DIVERGED,
+                f"The curve of {name} has no finite number at {lost.sum()} of its {len(steps)} "
+                f"entries, for the first time at step {steps[lost.argmax()]}.",
+                "Use a smaller --optim.learning-rate, and a checkpoint from before.",
+            )
+    return None
 
 
 def _strong(s: Stretches) -> Caution | None:
@@ -82,7 +113,7 @@ def _strong(s: Stretches) -> Caution | None:
     if told < STRONG or not grows:
         return None
     return Caution(
-        "critic too strong",
+        TOO_STRONG,
         f"The critic tells {told:.1%} of real and generated images right {s.when}, while its score "
         f"gap grew from {gap:.3g} in the third before to {gap_now:.3g} and the generator's loss "
         f"from {loss:.3g} to {loss_now:.3g}.",
@@ -108,7 +139,7 @@ def _blind(s: Stretches, movement: Series | None) -> Caution | None:
     elif not still:
         return None
     return Caution(
-        "generator winning against a blind critic",
+        TOO_BLIND,
         f"The critic tells {told:.1%} of real and generated images right {s.when}, {what}.",
         "Let the critic learn faster than the generator (--game.generator-every 5), give it more "
         "width, or take away what holds it back (dropout, a small --game.clip).",
@@ -124,7 +155,7 @@ def _swings(s: Stretches) -> Caution | None:
         if period:
             steps, start = s.edges[1] - s.edges[0], s.edges[len(series) // 3]
             return Caution(
-                "oscillation",
+                OSCILLATION,
                 f"The {name} swings between {late.min():.3g} and {late.max():.3g} from step "
                 f"{start:.0f} to {s.edges[-1]:.0f}, with a period of about {period * steps:.0f} "
                 "steps: the players chase each other.",
@@ -152,7 +183,7 @@ def _period(swing: Series) -> int | None:
 
 def _vanished(s: Stretches, curves: Curves) -> Caution | None:
     for tag, (steps, lengths) in curves.items():
-        player = tag.removeprefix("train/gradient_norm_")
+        player = tag.removeprefix(_NORMS)
         finite = np.isfinite(lengths)
         if player == tag or finite.sum() < FEWEST or not _should_learn(player, s):
             continue
@@ -183,14 +214,15 @@ def _should_learn(player: str, s: Stretches) -> bool:
 
 def _caution_vanished(seen: str) -> Caution:
     return Caution(
-        "vanishing gradient",
+        VANISHING,
         seen,
         "Use a loss with a slope everywhere (--game.loss non-saturating, or wasserstein with "
         "--game.regulariser gradient-penalty); for a classifier, another --optim.learning-rate.",
     )
 
 
-def _collapse(d: Diversity) -> Caution | None:
+def collapse(d: Diversity) -> Caution | None:
+    """What `read` says of the diversity of a run's snapshots."""
     found = d.collapsed()
     if not found:
         return None
@@ -198,7 +230,7 @@ def _collapse(d: Diversity) -> Caution | None:
     which = "all images" if worst.label == ANY else f"images of class {worst.label}"
     others = _others([c.label for c in found if c is not worst])
     return Caution(
-        "collapse",
+        COLLAPSE,
         f"At step {worst.step} {which} differ from each other by {worst.value:.3g} ({d.unit}), "
         f"{worst.value / worst.real:.0%} of the {worst.real:.3g} of real ones; the best was "
         f"{worst.best:.3g} at step {worst.best_step}, and it has been so since step "
