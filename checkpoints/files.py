@@ -14,6 +14,7 @@ from typing import Any
 # Temporary names start with this, so that a crash leaves nothing that a reader would mistake for
 # data, and `remove_leftovers` knows what to clear.
 ASIDE = ".aside-"
+_GONE = f"{ASIDE}gone-"
 _LEFTOVER_S = 60.0
 
 
@@ -24,6 +25,27 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder that may be there already, its parents too, each durable in its own parent."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    with contextlib.suppress(PermissionError):  # one may write to some folders and not read them
+        sync_folder(folder.parent)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder so that no crash leaves a part of it under its name; if it is there."""
+    aside = folder.with_name(f"{_GONE}{uuid.uuid4().hex}")
+    try:
+        folder.rename(aside)
+    except FileNotFoundError:
+        return
+    sync_folder(folder.parent)  # or else its name might come back, with what is left of it
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def write_new(path: Path, data: bytes | memoryview, sync: bool = True) -> None:
@@ -43,7 +65,7 @@ def write_new(path: Path, data: bytes | memoryview, sync: bool = True) -> None:
 @contextlib.contextmanager
 def written_aside(path: Path, data: bytes | memoryview, sync: bool = True) -> Iterator[Path]:
     """A temporary sibling of `path` that holds `data`, for the caller to move into place."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     aside = path.with_name(f"{ASIDE}{uuid.uuid4().hex}")
     write_new(aside, data, sync)
     try:
@@ -59,7 +81,7 @@ def made_aside(path: Path) -> Iterator[Path]:
 
     For what is too large to be built in memory. If the body raises, nothing is left.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     aside = path.with_name(f"{ASIDE}{uuid.uuid4().hex}")
     try:
         yield aside
@@ -97,7 +119,7 @@ def new_folder(path: Path) -> Iterator[Path]:
 
     Raises FileExistsError if `path` is there already, unless it is an empty folder.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     aside = path.with_name(f"{ASIDE}{uuid.uuid4().hex}")
     aside.mkdir()
     try:
@@ -127,10 +149,12 @@ def read_json(path: Path) -> Any:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what a crash left half-written in `folder` (its files only, not below it).
+    """Remove what a crash left half-written or half-removed in `folder`, not below it.
 
-    What is younger than a minute may be some other process's, at work.
+    A file younger than a minute may be some other process's, at work.
     """
+    for path in folder.glob(f"{_GONE}*"):
+        shutil.rmtree(path, ignore_errors=True)
     for path in folder.glob(f"{ASIDE}*"):
         with contextlib.suppress(FileNotFoundError):
             if path.is_file() and time.time() - path.stat().st_mtime > _LEFTOVER_S:

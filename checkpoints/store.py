@@ -144,7 +144,7 @@ class Store:
         All or nothing: raises OSError (a full disk) or whatever `guard` raises, and then the
         checkpoints are what they were before. A damaged folder of the same step is replaced.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
+        files.make_folder(self.folder)
         aside = self.folder / f"{files.ASIDE}{uuid.uuid4().hex}"
         aside.mkdir()
         try:
@@ -177,9 +177,7 @@ class Store:
         """
         whole = [step for step in self.steps() if step <= committed and self._is_whole(step)]
         for step in whole[: -self.keep]:
-            # The manifest goes first: from then on the folder is no checkpoint any more.
-            (self.path(step) / NAME).unlink(missing_ok=True)
-            shutil.rmtree(self.path(step), ignore_errors=True)
+            files.remove_folder(self.path(step))
         for leftover in self.folder.glob(f"{files.ASIDE}*"):
             shutil.rmtree(leftover, ignore_errors=True)
 

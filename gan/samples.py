@@ -6,7 +6,6 @@ all snapshots as one data set while training runs; the finished run is packed in
 """
 
 import re
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,7 +101,7 @@ class SampleStore:
             files.write_bytes(self.file, packed)
             if not np.array_equal(read(self.file).images, samples.images):
                 raise SamplesError(f"{self.file}: packed images differ from the snapshots'")
-            shutil.rmtree(self.snapshots)
+            files.remove_folder(self.snapshots)
         return samples
 
 

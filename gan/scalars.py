@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from checkpoints import files
+
 Curves = dict[str, tuple[NDArray[np.int64], NDArray[np.float64]]]
 _PREFIX = "events.out.tfevents."
 
@@ -28,10 +30,11 @@ class ScalarLog:
         from tensorboard.compat.proto.event_pb2 import Event, SessionLog
         from tensorboard.summary.writer.record_writer import RecordWriter
 
-        folder.mkdir(parents=True, exist_ok=True)
+        files.make_folder(folder)
         number = max((_number(path) for path in folder.glob(f"{_PREFIX}*")), default=0) + 1
         self._event = Event
         self._file = (folder / f"{_PREFIX}{number:010d}").open("xb")
+        files.sync_folder(folder)  # what is flushed later is durable only under a durable name
         self._records = RecordWriter(self._file)
         self._write(file_version="brain.Event:2")
         start = SessionLog(status=SessionLog.START)
