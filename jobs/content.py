@@ -29,6 +29,7 @@ class Section:
     tables: list[Table] = field(default_factory=list)
     pictures: list["Shown"] = field(default_factory=list)
     links: list[str] = field(default_factory=list)  # files beside the page, relative to it
+    paired: bool = False  # the pictures stand two in a row
 
 
 @dataclass(frozen=True)
@@ -158,16 +159,34 @@ def _sections(
         if record.stage == "visualize":
             for name, facts in _seen(record, members):
                 sees = section(gallery.SEES, name)
-                sees.text, table = _told(facts), recorded.strengths(facts, record.whole)
-                sees.tables += [table] if table else []
+                sees.text = _told(facts)
+                sees.tables += recorded.tables_in(facts, _whole(run, name), record.stage)
         for shown in _pictures(run, record):
             section(gallery.kind_of(shown.title).section, shown.member).pictures.append(shown)
         for path in _paths(record, _FILMS):
             _, title = gallery.title_of(path.stem, tuple(members))
             links = section(gallery.kind_of(title).section).links
             links.append(os.path.relpath(path.resolve(), folder.resolve()))
+    if len(members) > 1:
+        beside = section(gallery.BESIDE)
+        beside.pictures, beside.paired = _pairs(list(made.values())), True
+        if not beside.pictures:
+            del made[gallery.BESIDE, ""]
     order = list(gallery.SECTIONS)
     return [made[key] for key in sorted(made, key=lambda key: order.index(key[0]))]
+
+
+def _pairs(sections: list[Section]) -> list[Shown]:
+    """Takes the pictures that several networks have of the same out of their sections: one title
+    after the other, each network's in its place."""
+    pairs: dict[str, list[Shown]] = {}
+    for shown in (shown for section in sections for shown in section.pictures):
+        if gallery.kind_of(shown.title).paired:
+            pairs.setdefault(shown.title, []).append(shown)
+    pairs = {title: pair for title, pair in pairs.items() if len(pair) > 1}
+    for section in sections:
+        section.pictures = [shown for shown in section.pictures if shown.title not in pairs]
+    return [shown for pair in pairs.values() for shown in pair]
 
 
 def _paths(record: Record, endings: tuple[str, ...]) -> list[Path]:
@@ -186,7 +205,7 @@ def _picture(run: Run, record: Record, path: Path) -> Shown:
     name, title = gallery.title_of(path.stem, tuple(members))
     name = record.member or name or next(iter(members))
     kind, config = gallery.kind_of(title), members[name].config()
-    own = record.result.get(name)
+    own = record.result.get("" if record.member else name)
     facts = {
         **(own if isinstance(own, dict) else record.result),
         "who": _who(config),
@@ -269,6 +288,8 @@ def _curves(run: Run, name: str, svg: bytes) -> Shown:
 
 def _seen(record: Record, members: Iterable[str]) -> list[tuple[str, dict[str, Any]]]:
     """What `visualize` found of each network."""
+    if record.member:  # drawn by itself
+        return [(record.member, record.result[""])]
     return [(name, record.result[name]) for name in members if name in record.result]
 
 
@@ -276,19 +297,27 @@ def _who(config: RunConfig) -> str:
     """A network in words: S0 compares its discriminator with the same one trained alone."""
     if config.generates:
         return "the discriminator trained with the generator"
-    alone = config.variant == "classifier"
-    return "the discriminator trained without the generator" if alone else "the classifier"
+    if config.variant == "classifier":
+        return "the discriminator trained without the generator"
+    return "the encoder" if config.variant == "simclr" else "the classifier"
 
 
 def _told(f: dict[str, Any]) -> str:
     """What one discriminator sees, in words; `f` is what `visualize` has recorded of it."""
+    if f.get("points"):
+        return "It sees points and no pictures: there is nothing to draw."
     told = []
     if "epsilon" in f:
         told.append(_perturbed(f))
     else:
         told.append("It names no classes: there is none to alter images towards, or to maximise.")
     if not f.get("layers"):
-        told.append("Its layers cannot be looked into: features are drawn of S0's networks.")
+        known = ", ".join(f.get("convolutions", ()))
+        told.append(
+            f"It has none of the layers that were asked for, but {known}."
+            if known
+            else "It has no convolutions: there are no features to draw, and no receptive fields."
+        )
     return " ".join(told)
 
 

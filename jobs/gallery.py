@@ -14,6 +14,7 @@ OVER_TIME = "Generated images over training"
 BETWEEN = "From one image to another"
 CURVES = "Curves"
 SEES = "What {who} sees"
+BESIDE = "The same layers side by side"
 OTHERS = "More pictures"
 SECTIONS = {  # headings in the order of the page, each with a line on what it is about
     OVER_TIME: "These pictures were made by the generator; none is a photograph or a scan. The "
@@ -21,6 +22,7 @@ SECTIONS = {  # headings in the order of the page, each with a line on what it i
     BETWEEN: "A generator that has learned the data, not single pictures, changes step by step.",
     CURVES: "",
     SEES: "",
+    BESIDE: "What changes in a network when it learns beside a generator, layer by layer.",
     OTHERS: "",
 }
 ITEMS = {  # of the paper that S0 asks for: titles, each with a line on what is to be seen
@@ -52,6 +54,7 @@ class Kind:
     origin: Origin
     span: int = 1  # thirds of the page's width
     item: str = ""  # of the paper: one of `ITEMS`
+    paired: bool = False  # stands beside that of another network, if it has the same
 
 
 KINDS = (
@@ -82,14 +85,46 @@ KINDS = (
         ALTERED, item="perturbation",
     ),
     Kind(
+        "attacked", SEES, "Ten images, attacked; what {who} sees before and after",
+        "From the top: the image, the gradient, which pixels its class hangs on (bright), the "
+        "altered image; below, the class that is seen and how sure. Strokes should be bright.",
+        ALTERED, span=3,
+    ),
+    Kind(
+        "attacks", SEES, "Shares over the size of the step, {who}",
+        "The lines should leave the dashed one, random signs, at sizes that no eye notices: more "
+        "steps do more than one.", DRAWN, span=3,
+    ),
+    Kind(
+        "line", SEES, "Logits along the line through an image, {who}",
+        "Away from the image all logits go on nearly straight, and another class wins for good, "
+        "though nothing new is to be seen.", DRAWN, span=3,
+    ),
+    Kind(
         "max-class", SEES, "An image for each class, {who}",
         "Largest logit of each class, in order: what the class is known by, rarely a whole object.",
         SYNTHETIC, span=3, item="classes",
     ),
     Kind(
+        "refined-class", SEES, "A smoother image for each class, {who}",
+        "The same by the refined rule: rough shapes of the class rather than fine noise.",
+        SYNTHETIC, span=3,
+    ),
+    Kind(
+        "receptive", SEES, "What a unit in the middle of each layer can see, {who}",
+        "Bright: the pixels that the middle unit of a layer can see, more from layer to layer; the "
+        "red square is the same by arithmetic, with the padding.", DRAWN, span=3,
+    ),
+    Kind(
         "max-", SEES, "Features of {rest}, {who}",
-        "Largest response of each channel of {rest}: strokes and edges in early layers, larger "
-        "patterns in later ones.", SYNTHETIC, item="features",
+        "Largest response of each channel of {rest}, {taken} its activation, in {who}: strokes and "
+        "edges in early layers, larger patterns in later ones.",
+        SYNTHETIC, item="features", paired=True,
+    ),
+    Kind(
+        "refined-", SEES, "Smoother features of {rest}, {who}",
+        "The same channels of {rest} by the refined rule, in {who}: smoother, and in natural "
+        "colours where there are any.", SYNTHETIC, paired=True,
     ),
 )  # fmt: skip
 _UNKNOWN = Kind("", OTHERS, "Picture {rest}, {who}", "{rest}, as the stage {stage} drew it.", DRAWN)
