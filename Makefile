@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: demo test lint campaign overhead status-speed checkerboard clean
+.PHONY: demo test lint campaign overhead status-speed visual-speed checkerboard clean
 
 demo: $(READY)  ## train, sample, measure, draw and report, on the digits inside scikit-learn
 	$(BIN)/ganymede run demo
@@ -26,6 +26,9 @@ overhead: $(READY)  ## what the suite adds to a bare update
 
 status-speed: $(READY)  ## how long status takes over 1,000 runs, and how often it asks squeue
 	$(BIN)/python -m benchmarks.status
+
+visual-speed: $(READY)  ## how long it takes to look into one network of S0's size
+	$(BIN)/python -m benchmarks.visual
 
 checkerboard: $(READY)  ## what three ways of doubling a picture leave in it
 	$(BIN)/python -m benchmarks.checkerboard

@@ -87,18 +87,18 @@ KINDS = (
     Kind(
         "attacked", SEES, "Ten images, attacked; what {who} sees before and after",
         "From the top: the image, the gradient, which pixels its class hangs on (bright), the "
-        "altered image; below, the class that is seen and how sure. Strokes should be bright.",
+        "altered image; below, the class that is seen and how sure. Bright should be the object.",
         ALTERED, span=3,
     ),
     Kind(
         "attacks", SEES, "Shares over the size of the step, {who}",
-        "The lines should leave the dashed one, random signs, at sizes that no eye notices: more "
-        "steps do more than one.", DRAWN, span=3,
+        "The larger the step, the more images are misled: lower on the left, higher on the right. "
+        "Random signs of the same size (dashed) should do next to nothing.", DRAWN, span=3,
     ),
     Kind(
         "line", SEES, "Logits along the line through an image, {who}",
-        "Away from the image all logits go on nearly straight, and another class wins for good, "
-        "though nothing new is to be seen.", DRAWN, span=3,
+        "In the middle the true class (thick) wins. To the right another one takes over and stays, "
+        "though a person would hardly agree.", DRAWN, span=3,
     ),
     Kind(
         "max-class", SEES, "An image for each class, {who}",

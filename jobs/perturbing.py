@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from gan.visual.attacks import Attack, Measured, Shown
 
-_ITERATED = 1000  # images that attacks of many steps are measured on, at most
+_ITERATED = 256  # images that an attack of many steps is measured on, at most
 _CLOSER = 10  # images that are looked at closely
 
 
