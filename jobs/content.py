@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from gan.config import GANConfig, RunConfig, flatten
-from jobs import figures, gallery, page, recorded, records
-from jobs.figures import Row, percent
+from jobs import figures, gallery, page, recorded, records, seen
+from jobs.figures import Row
 from jobs.page import PICTURES, Picture
 from jobs.recorded import Reading, Record, Table
 from jobs.run import Run
@@ -146,7 +146,7 @@ def _sections(
     members = run.members()
 
     def section(heading: str, member: str = "") -> Section:
-        who = _who(members[member].config()) if member in members else ""
+        who = seen.who(members[member].config()) if member in members else ""
         key = heading, member if "{who}" in heading else ""
         title = gallery.fill(heading, {"who": who})
         return made.setdefault(key, Section(title, gallery.SECTIONS[heading]))
@@ -157,9 +157,9 @@ def _sections(
         section(gallery.CURVES).pictures.append(_curves(member, name, curves[name]))
     for record in found:
         if record.stage == "visualize":
-            for name, facts in _seen(record, members):
+            for name, facts in _facts_by_network(record, members):
                 sees = section(gallery.SEES, name)
-                sees.text = _told(facts)
+                sees.text = seen.told(facts)
                 sees.tables += recorded.tables_in(facts, _whole(run, name), record.stage)
         for shown in _pictures(run, record):
             section(gallery.kind_of(shown.title).section, shown.member).pictures.append(shown)
@@ -208,7 +208,7 @@ def _picture(run: Run, record: Record, path: Path) -> Shown:
     own = record.result.get("" if record.member else name)
     facts = {
         **(own if isinstance(own, dict) else record.result),
-        "who": _who(config),
+        "who": seen.who(config),
         "rest": title.removeprefix(kind.prefix),
         "stage": record.stage,
     }
@@ -286,45 +286,8 @@ def _curves(run: Run, name: str, svg: bytes) -> Shown:
     )  # fmt: skip
 
 
-def _seen(record: Record, members: Iterable[str]) -> list[tuple[str, dict[str, Any]]]:
+def _facts_by_network(record: Record, members: Iterable[str]) -> list[tuple[str, dict[str, Any]]]:
     """What `visualize` found of each network."""
     if record.member:  # drawn by itself
         return [(record.member, record.result[""])]
     return [(name, record.result[name]) for name in members if name in record.result]
-
-
-def _who(config: RunConfig) -> str:
-    """A network in words: S0 compares its discriminator with the same one trained alone."""
-    if config.generates:
-        return "the discriminator trained with the generator"
-    if config.variant == "classifier":
-        return "the discriminator trained without the generator"
-    return "the encoder" if config.variant == "simclr" else "the classifier"
-
-
-def _told(f: dict[str, Any]) -> str:
-    """What one discriminator sees, in words; `f` is what `visualize` has recorded of it."""
-    if f.get("points"):
-        return "It sees points and no pictures: there is nothing to draw."
-    told = []
-    if "epsilon" in f:
-        told.append(_perturbed(f))
-    else:
-        told.append("It names no classes: there is none to alter images towards, or to maximise.")
-    if not f.get("layers"):
-        known = ", ".join(f.get("convolutions", ()))
-        told.append(
-            f"It has none of the layers that were asked for, but {known}."
-            if known
-            else "It has no convolutions: there are no features to draw, and no receptive fields."
-        )
-    return " ".join(told)
-
-
-def _perturbed(f: dict[str, Any]) -> str:
-    return (
-        f"On {f['images']} test images its accuracy goes from {percent(f['accuracy_before'])} to "
-        f"{percent(f['accuracy_after'])} when every pixel moves by {f['epsilon']:g}/255 along the "
-        f"gradient's sign; {percent(f['hit_rate'])} are then taken for the class after the true "
-        f"one. Random signs of the same size leave {percent(f['control_accuracy'])}."
-    )

@@ -86,8 +86,8 @@ KINDS = (
     ),
     Kind(
         "attacked", SEES, "Ten images, attacked; what {who} sees before and after",
-        "From the top: the image, the gradient, which pixels its class hangs on (bright), the "
-        "altered image; below, the class that is seen and how sure. Bright should be the object.",
+        "From the top: image, gradient, saliency (bright: what its class hangs on, which should be "
+        "the object), altered image; below, the class that is seen and how sure.",
         ALTERED, span=3,
     ),
     Kind(
