@@ -3,8 +3,9 @@
     python -m benchmarks.visual [--width 196] [--iterations 200] [--images 10000] [--json]
 
 An untrained discriminator and images of random pixels: the arithmetic is that of trained ones.
-Every channel of every convolution is maximised by S0's plain rule, and all images are altered, on
-the GPU if there is one. Each time includes the waiting for the device, and making the pictures.
+Every channel of every convolution is maximised by S0's plain rule, those of S0's five layers by the
+refined one too, and all images are altered, on the GPU if there is one: what the stage `visualize`
+does, and the other layers. Each time includes the waiting for the device, and making the pictures.
 """
 
 import argparse
@@ -28,19 +29,23 @@ from gan.visual import (
     receptive,
     receptive_figure,
 )
-from gan.visual.maximisation import Ascent, Channels
+from gan.visual.maximisation import Ascent, Channels, Rule
+from gan.visual.refined import Refined
 
 _SIDE, _CHANNELS = 32, 3
 _CLASSES = tuple(f"class {number}" for number in range(10))
 _S0_LAYERS = ("conv2", "conv3", "conv4", "conv6", "conv8")
 _SHOWN = 10  # images in a picture of them
+_ITERATED = 256  # images that are attacked in many steps
 
 
 class Bench:
     """A discriminator, images, and the seconds of each part so far."""
 
-    def __init__(self, width: int, images: int, rule: Ascent, device: torch.device) -> None:
-        self.rule, self.device = rule, device
+    def __init__(self, width: int, images: int, iterations: int, device: torch.device) -> None:
+        self.plain, self.refined = Ascent(iterations), Refined(iterations)
+        self.briefly = Refined(max(1, iterations // 2), 2 * self.refined.step)
+        self.device = device
         rng.seed_torch(0, rng.Stream.INIT)
         options = HeadOptions(classes=len(_CLASSES))
         critic = S0Critic(_SIDE, _CHANNELS, width, options).to(device)
@@ -69,18 +74,37 @@ class Bench:
 
     def run(self) -> None:
         self.attack()
-        self.part("classes", lambda: self.draw(self.classes()))
+        for name, rule in (("classes", self.plain), ("classes, refined", self.refined)):
+            self.part(name, lambda rule=rule: self.draw(self.classes(rule)))
         for stage in self.critic.layers:
-            self.part(f"channels of {stage}", lambda stage=stage: self.draw(self.channels(stage)))
+            self.part(
+                f"channels of {stage}",
+                lambda stage=stage: self.draw(self.channels(stage, self.plain)),
+            )
+        for stage in _S0_LAYERS:
+            if stage in self.critic.layers:
+                self.part(
+                    f"channels of {stage}, refined",
+                    lambda stage=stage: self.draw(self.channels(stage, self.briefly)),
+                )
 
     def attack(self) -> None:
         single, iterated = attacks.Attack(), attacks.iterated()
+        away, count = attacks.Attack(targeted=False), len(self.images)
         some, labels = self.images[:_SHOWN], self.labels[:_SHOWN]
-        for name, attack in (("single step", single), ("10 projected steps", iterated)):
+        for name, attack, images in (
+            ("a step to the next class", single, count),
+            ("a step off the true class", away, count),
+            ("10 projected steps", iterated, _ITERATED),
+        ):
             self.part(
                 f"{name}, {len(attacks.EPSILONS)} epsilons",
-                lambda attack=attack: attacks.measure(
-                    self.classify, self.images, self.labels, attack, attacks.EPSILONS
+                lambda attack=attack, images=images: attacks.measure(
+                    self.classify,
+                    self.images[:images],
+                    self.labels[:images],
+                    attack,
+                    attacks.EPSILONS,
                 ),
             )
         self.part(
@@ -100,12 +124,12 @@ class Bench:
             lambda: receptive_figure.plot(receptive.middle(self.critic, some[0]), some[0]),
         )
 
-    def classes(self) -> Tensor:
-        return maximisation.maximise_logits(self.classify, self.mean, self.rule).images
+    def classes(self, rule: Rule) -> Tensor:
+        return maximisation.course_of_logits(self.classify, self.mean, rule).images
 
-    def channels(self, stage: str) -> Tensor:
+    def channels(self, stage: str, rule: Rule) -> Tensor:
         wanted = Channels(f"stages.{stage}.0")
-        return maximisation.maximise_channels(self.critic, wanted, self.mean, self.rule).images
+        return maximisation.maximise_channels(self.critic, wanted, self.mean, rule).images
 
     def draw(self, images: Tensor) -> bytes:
         return grids.contact_sheet(batches.to_bytes(images), columns=10)
@@ -113,8 +137,7 @@ class Bench:
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     device = numerics.configure(options.threads)
-    rule = Ascent(iterations=options.iterations)
-    bench = Bench(options.width, options.images, rule, device)
+    bench = Bench(options.width, options.images, options.iterations, device)
     known = layers.convolutions(bench.critic, bench.mean)
     facts = numerics.fingerprint(device) | {
         "width": options.width,
@@ -127,7 +150,17 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         print(f"{name:<34} {value}", flush=True)
     bench.run()
     of_s0 = sum(bench.seconds[f"channels of {stage}"] for stage in _S0_LAYERS)
-    totals = {"channels of S0's five layers": of_s0, "all": sum(bench.seconds.values())}
+    others = sum(
+        seconds
+        for name, seconds in bench.seconds.items()
+        if name.startswith("channels of ") and not any(stage in name for stage in _S0_LAYERS)
+    )
+    total = sum(bench.seconds.values())
+    totals = {
+        "channels of S0's five layers": of_s0,
+        "what `visualize` does": total - others,
+        "all": total,
+    }
     for name, seconds in totals.items():
         print(f"{name:<34} {seconds:>9.2f} s")
     return facts | {"seconds": bench.seconds | totals}

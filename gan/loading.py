@@ -1,7 +1,7 @@
 """Networks ready to call, from a run, from one of its checkpoints, or from an exported folder."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +26,7 @@ from gan.stored import RunError
 from gan.variants import Variant
 
 _CLASSES_NAMED = 12  # in a message
+_MISFITS_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -201,8 +202,26 @@ def _put(variant: Variant, weights: Weights) -> None:
     """Raises CheckpointError for weights of another network."""
     try:
         for name, network in variant.networks.items():
+            if misfits := _misfits(network.state_dict(), weights.networks[name]):
+                shown, more = misfits[:_MISFITS_NAMED], len(misfits) - _MISFITS_NAMED
+                shown += [f"and {more} more"] if more > 0 else []
+                reason = f"in its {name}, {'; '.join(shown)}"
+                raise CheckpointError(f"{weights.place} is of another network: {reason}")
             network.load_state_dict(weights.networks[name])
             network.eval().requires_grad_(False)
     except (KeyError, RuntimeError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())
         raise CheckpointError(f"{weights.place} is of another network: {reason}") from error
+
+
+def _misfits(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> list[str]:
+    """The tensors in which a network's weights differ in kind from those that were saved."""
+    return [
+        f"{name} is {_shape(given.get(name))} where the config makes it {_shape(own.get(name))}"
+        for name in dict.fromkeys([*own, *given])
+        if _shape(own.get(name)) != _shape(given.get(name))
+    ]
+
+
+def _shape(tensor: Tensor | None) -> str:
+    return "absent" if tensor is None else str(tuple(tensor.shape))

@@ -29,6 +29,7 @@ from jobs.options import (
     Resume,
     Sample,
     Status,
+    Visualize,
 )
 from jobs.run import Run, RunError, check_name, find, list_runs
 from slurm import schedulers
@@ -199,6 +200,16 @@ def evaluate(arguments: Sequence[str]) -> int:
     return examination.plan(options.find(), options.find_judge(), options.count, options.runs)()
 
 
+def visualize(arguments: Sequence[str]) -> int:
+    """draw what the networks of a finished run learned, with other layers or into a folder"""
+    from jobs import viewing
+    from jobs.views import Views
+
+    options = tyro.cli(Visualize, args=arguments, prog=f"{_PROG} visualize")
+    asked = Views(options.layers, options.before_activation)
+    return viewing.plan(options.find(), asked, options.out)()
+
+
 def sample(arguments: Sequence[str]) -> int:
     """generate images of a run, finished or not: HDF5 or a folder of PNG"""
     from jobs import generate
@@ -250,6 +261,7 @@ VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "cancel": cancel,
     "verify": verify,
     "evaluate": evaluate,
+    "visualize": visualize,
     "report": report,
     "sample": sample,
     "interpolate": interpolate,

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gan.config import GANConfig, RunConfig, flatten
-from jobs import figures, gallery, page, recorded, records, warned
-from jobs.figures import Row, percent
+from jobs import figures, gallery, page, recorded, records, seen, warned
+from jobs.figures import Row
 from jobs.page import PICTURES, Picture
 from jobs.recorded import Reading, Record, Table
 from jobs.run import Run
@@ -33,6 +33,7 @@ class Section:
     tables: list[Table] = field(default_factory=list)
     pictures: list["Shown"] = field(default_factory=list)
     links: list[str] = field(default_factory=list)  # files beside the page, relative to it
+    paired: bool = False  # the pictures stand two in a row
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,7 @@ def _sections(
     members = run.members()
 
     def section(heading: str, member: str = "") -> Section:
-        who = _who(members[member].config()) if member in members else ""
+        who = seen.who(members[member].config()) if member in members else ""
         key = heading, member if "{who}" in heading else ""
         title = gallery.fill(heading, {"who": who})
         return made.setdefault(key, Section(title, gallery.SECTIONS[heading]))
@@ -178,18 +179,36 @@ def _sections(
         section(gallery.CURVES).pictures.append(_curves(member, name, curves[name]))
     for record in found:
         if record.stage == "visualize":
-            for name, facts in _seen(record, members):
+            for name, facts in _facts_by_network(record, members):
                 sees = section(gallery.SEES, name)
-                sees.text, table = _told(facts), recorded.strengths(facts, record.whole)
-                sees.tables += [table] if table else []
+                sees.text = seen.told(facts)
+                sees.tables += recorded.tables_in(facts, _whole(run, name), record.stage)
         for shown in _pictures(run, record):
             section(gallery.kind_of(shown.title).section, shown.member).pictures.append(shown)
         for path in _paths(record, _FILMS):
             _, title = gallery.title_of(path.stem, tuple(members))
             links = section(gallery.kind_of(title).section).links
             links.append(os.path.relpath(path.resolve(), folder.resolve()))
+    if len(members) > 1:
+        beside = section(gallery.BESIDE)
+        beside.pictures, beside.paired = _pairs(list(made.values())), True
+        if not beside.pictures:
+            del made[gallery.BESIDE, ""]
     order = list(gallery.SECTIONS)
     return [made[key] for key in sorted(made, key=lambda key: order.index(key[0]))]
+
+
+def _pairs(sections: list[Section]) -> list[Shown]:
+    """Takes the pictures that several networks have of the same out of their sections: one title
+    after the other, each network's in its place."""
+    pairs: dict[str, list[Shown]] = {}
+    for shown in (shown for section in sections for shown in section.pictures):
+        if gallery.kind_of(shown.title).paired:
+            pairs.setdefault(shown.title, []).append(shown)
+    pairs = {title: pair for title, pair in pairs.items() if len(pair) > 1}
+    for section in sections:
+        section.pictures = [shown for shown in section.pictures if shown.title not in pairs]
+    return [shown for pair in pairs.values() for shown in pair]
 
 
 def _paths(record: Record, endings: tuple[str, ...]) -> list[Path]:
@@ -208,10 +227,10 @@ def _picture(run: Run, record: Record, path: Path) -> Shown:
     name, title = gallery.title_of(path.stem, tuple(members))
     name = record.member or name or next(iter(members))
     kind, config = gallery.kind_of(title), members[name].config()
-    own = record.result.get(name)
+    own = record.result.get("" if record.member else name)
     facts = {
         **(own if isinstance(own, dict) else record.result),
-        "who": _who(config),
+        "who": seen.who(config),
         "rest": title.removeprefix(kind.prefix),
         "stage": record.stage,
     }
@@ -289,35 +308,8 @@ def _curves(run: Run, name: str, svg: bytes) -> Shown:
     )  # fmt: skip
 
 
-def _seen(record: Record, members: Iterable[str]) -> list[tuple[str, dict[str, Any]]]:
+def _facts_by_network(record: Record, members: Iterable[str]) -> list[tuple[str, dict[str, Any]]]:
     """What `visualize` found of each network."""
+    if record.member:  # drawn by itself
+        return [(record.member, record.result[""])]
     return [(name, record.result[name]) for name in members if name in record.result]
-
-
-def _who(config: RunConfig) -> str:
-    """A network in words: S0 compares its discriminator with the same one trained alone."""
-    if config.generates:
-        return "the discriminator trained with the generator"
-    alone = config.variant == "classifier"
-    return "the discriminator trained without the generator" if alone else "the classifier"
-
-
-def _told(f: dict[str, Any]) -> str:
-    """What one discriminator sees, in words; `f` is what `visualize` has recorded of it."""
-    told = []
-    if "epsilon" in f:
-        told.append(_perturbed(f))
-    else:
-        told.append("It names no classes: there is none to alter images towards, or to maximise.")
-    if not f.get("layers"):
-        told.append("Its layers cannot be looked into: features are drawn of S0's networks.")
-    return " ".join(told)
-
-
-def _perturbed(f: dict[str, Any]) -> str:
-    return (
-        f"On {f['images']} test images its accuracy goes from {percent(f['accuracy_before'])} to "
-        f"{percent(f['accuracy_after'])} when every pixel moves by {f['epsilon']:g}/255 along the "
-        f"gradient's sign; {percent(f['hit_rate'])} are then taken for the class after the true "
-        f"one. Random signs of the same size leave {percent(f['control_accuracy'])}."
-    )

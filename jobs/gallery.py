@@ -17,6 +17,7 @@ TOLD_APART = "Told apart"
 CURVES = "Curves"
 NEAR = "What lies near to an image"
 SEES = "What {who} sees"
+BESIDE = "The same layers side by side"
 OTHERS = "More pictures"
 SECTIONS = {  # headings in the order of the page, each with a line on what it is about
     OVER_TIME: "These pictures were made by the generator; none is a photograph or a scan. The "
@@ -27,6 +28,7 @@ SECTIONS = {  # headings in the order of the page, each with a line on what it i
     CURVES: "",
     NEAR: "An encoder has learned what it is for if images of the same things lie together.",
     SEES: "",
+    BESIDE: "What changes in a network when it learns beside a generator, layer by layer.",
     OTHERS: "",
 }
 ITEMS = {  # of the paper that S0 asks for: titles, each with a line on what is to be seen
@@ -58,6 +60,7 @@ class Kind:
     origin: Origin
     span: int = 1  # thirds of the page's width
     item: str = ""  # of the paper: one of `ITEMS`
+    paired: bool = False  # stands beside that of another network, if it has the same
 
 
 KINDS = (
@@ -138,14 +141,46 @@ KINDS = (
         ALTERED, item="perturbation",
     ),
     Kind(
+        "attacked", SEES, "Ten images, attacked; what {who} sees before and after",
+        "From the top: image, gradient, saliency (bright: what its class hangs on, which should be "
+        "the object), altered image; below, the class that is seen and how sure.",
+        ALTERED, span=3,
+    ),
+    Kind(
+        "attacks", SEES, "Shares over the size of the step, {who}",
+        "The larger the step, the more images are misled: lower on the left, higher on the right. "
+        "Random signs of the same size (dashed) should do next to nothing.", DRAWN, span=3,
+    ),
+    Kind(
+        "line", SEES, "Logits along the line through an image, {who}",
+        "In the middle the true class (thick) wins. To the right another one takes over and stays, "
+        "though a person would hardly agree.", DRAWN, span=3,
+    ),
+    Kind(
         "max-class", SEES, "An image for each class, {who}",
         "Largest logit of each class, in order: what the class is known by, rarely a whole object.",
         SYNTHETIC, span=3, item="classes",
     ),
     Kind(
+        "refined-class", SEES, "A smoother image for each class, {who}",
+        "The same by the refined rule: rough shapes of the class rather than fine noise.",
+        SYNTHETIC, span=3,
+    ),
+    Kind(
+        "receptive", SEES, "What a unit in the middle of each layer can see, {who}",
+        "Bright: the pixels that the middle unit of a layer can see, more from layer to layer; the "
+        "red square is the same by arithmetic, with the padding.", DRAWN, span=3,
+    ),
+    Kind(
         "max-", SEES, "Features of {rest}, {who}",
-        "Largest response of each channel of {rest}: strokes and edges in early layers, larger "
-        "patterns in later ones.", SYNTHETIC, item="features",
+        "Largest response of each channel of {rest}, {taken} its activation, in {who}: strokes and "
+        "edges in early layers, larger patterns in later ones.",
+        SYNTHETIC, item="features", paired=True,
+    ),
+    Kind(
+        "refined-", SEES, "Smoother features of {rest}, {who}",
+        "The same channels of {rest} by the refined rule, in {who}: smoother, and in natural "
+        "colours where there are any.", SYNTHETIC, paired=True,
     ),
 )  # fmt: skip
 _UNKNOWN = Kind("", OTHERS, "Picture {rest}, {who}", "{rest}, as the stage {stage} drew it.", DRAWN)

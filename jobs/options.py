@@ -8,6 +8,7 @@ import tyro
 
 from gan.config import ConfigError
 from jobs.run import Run, RunError, find
+from jobs.views import Layers
 from slurm import schedulers
 from slurm.resources import Profile, Resources, load_profile
 
@@ -116,6 +117,17 @@ class Evaluate(OfRun):
 
     def find_judge(self) -> Run | None:
         return find(self.judge, self.runs) if self.judge else None
+
+
+@dataclass(frozen=True)
+class Visualize(OfRun):
+    layers: Layers = ()
+    """convolutions whose channels are maximised; those that the run was started with, else S0's
+    five, or all of other networks, if left out"""
+    before_activation: bool = False
+    """maximise the channels before the activation that follows, and not after it"""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
+    """folder to fill with the pictures, which are then not recorded; the run's if left out"""
 
 
 @dataclass(frozen=True)

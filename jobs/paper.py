@@ -93,7 +93,8 @@ def _perturbed(content: Content, pictures: Sequence[Shown], sheets: Sheets) -> N
             sheets.text(section.text, after=6, keep=True)
             _plates(own, 3, sheets)
             for table in section.tables:
-                _values(table, sheets)
+                if table.item == "perturbation":
+                    _values(table, sheets)
 
 
 def _plates(pictures: Sequence[Shown], columns: int, sheets: Sheets) -> None:
@@ -139,7 +140,7 @@ def _rest(sheets: Sheets, content: Content) -> None:
     for section in content.sections:
         if left := [p for p in section.pictures if not p.item and not _moves_or_plots(p)]:
             sheets.heading(section.title)
-            for span, columns in ((3, 1), (2, 2), (1, 3)):
+            for span, columns in ((3, 1), (2, 2), (1, 2 if section.paired else 3)):
                 _plates([picture for picture in left if picture.span == span], columns, sheets)
     if others := [p for p in _pictures(content) if _moves_or_plots(p) and p.title != CURVES]:
         sheets.heading("On the page only")
@@ -149,9 +150,16 @@ def _rest(sheets: Sheets, content: Content) -> None:
         sheets.heading("Figures" if len(rows) == len(content.figures) else "Other figures")
         _rows(rows, sheets)
     for table in content.tables:
-        sheets.heading(table.title)
-        _values(table, sheets)
-        sheets.text(table.how, SMALL)
+        _titled(table.title, table, sheets)
+    for section in content.sections:
+        for table in (table for table in section.tables if not table.item):
+            _titled(f"{table.title}: {section.title}", table, sheets)
+
+
+def _titled(title: str, table: Table, sheets: Sheets) -> None:
+    sheets.heading(title)
+    _values(table, sheets)
+    sheets.text(table.how, SMALL)
 
 
 def _plots(sheets: Sheets, curves: Mapping[str, "Curves"], panels: "Panels") -> None:

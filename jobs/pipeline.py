@@ -170,6 +170,7 @@ def prepare(name: str, chosen: Plan, path: Path, threads: int, shared: bool = Tr
         energy.check(country)
     if isinstance(chosen, Comparison):
         _check_comparable(chosen, infos)
+        views.check(chosen.views, members, infos)
     elif isinstance(chosen, SelfSupervised):
         chosen.check(infos)
     else:

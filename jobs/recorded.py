@@ -7,10 +7,12 @@ A stage puts them into its figures (`Result.figures`), in these forms:
     "warnings": [{"name": "critic too strong", "seen": "...", "advice": "..."}, ...]
     "left_out": ["classes against noise: the generator is not asked for classes", ...]
 
-`units` may be left out; the one called share is shown in percent.
+`units` may be left out; the one called share is shown in percent. `visualize` has tables among the
+figures of each network, which are shown with its pictures; one with an "item" of the paper, as in
+`gallery.ITEMS`, stands there with that item's.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +41,7 @@ class Table:
     how: str = ""
     run: str = ""
     stage: str = ""
+    item: str = ""  # of the paper, with whose pictures it stands
 
     def texts(self) -> list[list[str]]:
         """The rows as they are shown."""
@@ -106,17 +109,24 @@ def records_of(run: Run) -> list[Record]:
 def tables(run: Run, found: Iterable[Record]) -> list[Table]:
     """All tables of values, that of the classes first."""
     return _by_class(run) + [
+        table for record in found for table in tables_in(record.result, record.whole, record.stage)
+    ]
+
+
+def tables_in(facts: Mapping[str, Any], run: str, stage: str) -> list[Table]:
+    """The tables among the figures of a stage, or among those of one network in it."""
+    return [
         Table(
             title=str(table["title"]),
             columns=tuple(table["columns"]),
             rows=tuple(tuple(row) for row in table["rows"]),
             units=tuple(table.get("units", ())),
             how=str(table.get("how", "")),
-            run=record.whole,
-            stage=record.stage,
+            run=run,
+            stage=stage,
+            item=str(table.get("item", "")),
         )
-        for record in found
-        for table in record.result.get("tables", [])
+        for table in facts.get("tables", [])
     ]
 
 
@@ -153,29 +163,3 @@ def _by_class(run: Run) -> list[Table]:
             run.path.name, "evaluate",
         )
     ]  # fmt: skip
-
-
-_STRENGTHS = {  # a column of the table of perturbations: what stands in the record
-    "Taken for the true class": "accuracy_after",
-    "For the class after it": "hit_rate",
-    "For the true class, random signs": "control_accuracy",
-}
-
-
-def strengths(facts: dict[str, Any], run: str) -> Table | None:
-    """What is left of a classifier's accuracy after steps of each size, as `visualize` found."""
-    if "epsilon" not in facts:
-        return None
-    steps = sorted([*facts.get("by_epsilon", ()), facts], key=lambda step: step["epsilon"])
-    return Table(
-        title="Steps of several sizes",
-        columns=("Every pixel moved by", *_STRENGTHS),
-        units=("", *(SHARE for _ in _STRENGTHS)),
-        rows=tuple(
-            (f"{step['epsilon']:g}/255", *(step[key] for key in _STRENGTHS.values()))
-            for step in steps
-        ),
-        how=f"on {facts['images']} test images",
-        run=run,
-        stage="visualize",
-    )

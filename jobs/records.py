@@ -33,6 +33,7 @@ class Cause(StrEnum):
     NODE_LOST = "node lost"  # a node of the job went down, or stopped answering
     DISK_FULL = "disk full"
     OUT_OF_MEMORY = "out of memory"
+    UNWRITABLE = "cannot write"  # a folder of the run
     SUPERSEDED = "superseded"  # a newer attempt took the run over
     REFUSED = "refused"  # its input cannot be used
     CRASHED = "crashed"

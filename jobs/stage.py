@@ -16,6 +16,7 @@ from checkpoints import CheckpointError, files
 from gan.config import ConfigError
 from gan.data import DataError
 from jobs import energy, liveness, ranks, records
+from jobs.folders import Unwritable
 from jobs.ranks import Meeting, Place
 from jobs.records import Attempt, Cause
 from jobs.run import Run, RunError
@@ -31,6 +32,7 @@ EXIT_STATUS = {
     Cause.REFUSED: 2,
     Cause.DISK_FULL: 1,
     Cause.OUT_OF_MEMORY: 1,
+    Cause.UNWRITABLE: 1,
     Cause.SUPERSEDED: 1,
 }
 EXIT_REQUEUE = 85  # as in slurm/scripts/attempt.sh: saved, and wants to go on
@@ -260,6 +262,8 @@ def cause_of(error: BaseException) -> Cause:
     """The named cause behind an error."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return Cause.DISK_FULL
+    if isinstance(error, Unwritable):
+        return Cause.UNWRITABLE
     if isinstance(error, CheckpointError | ConfigError | DataError | RunError):
         return Cause.REFUSED
     if isinstance(error, records.Superseded):

@@ -1,14 +1,18 @@
 """What the jobs that follow training draw and measure; no bit of a network depends on it."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
+from gan.config import RunConfig
+from gan.data import DataInfo
 from jobs import records
 from jobs.run import Run, RunError
 
+Layers = Annotated[tuple[str, ...], tyro.conf.arg(metavar="LAYER [LAYER ...]")]
 _KEY = "views"  # in a pipeline's config.json
 _FOLLOWING = ("evaluate", "visualize")
 
@@ -17,7 +21,7 @@ _FOLLOWING = ("evaluate", "visualize")
 class Views:
     """Settings of a pipeline's follow-up jobs, beside those of its networks."""
 
-    layers: Annotated[tuple[str, ...], tyro.conf.arg(metavar="LAYER [LAYER ...]")] = ()
+    layers: Layers = ()
     """convolutions whose channels are maximised; S0's five, or all of other networks, if left
     out; a name that does not exist is refused with those that do"""
     before_activation: bool = False
@@ -29,6 +33,42 @@ class Views:
         path = self.inception_weights
         known = asdict(self) | {"inception_weights": str(path.resolve()) if path else None}
         return known | {"layers": list(self.layers)}
+
+    def require_layers(self, known: Mapping[str, Sequence[str]]) -> None:
+        """Raise RunError for a layer that none of the networks has; `known` are theirs, by name."""
+        everywhere = {layer for layers in known.values() for layer in layers}
+        unknown = [repr(layer) for layer in self.layers if layer not in everywhere]
+        if not unknown:
+            return
+        owners: dict[str, list[str]] = {}
+        for name, layers in known.items():
+            owners.setdefault(", ".join(layers), []).append(name)
+        listed = [
+            " ".join(["of", " and ".join(names), layers]) if all(names) else layers
+            for layers, names in owners.items()
+            if layers
+        ]
+        allowed = "; ".join(listed) or "no --layers, since there are no convolutions here"
+        raise RunError(f"no layer {', '.join(unknown)}; allowed: {allowed}")
+
+
+def check(wanted: Views, configs: Mapping[str, RunConfig], infos: Mapping[str, DataInfo]) -> None:
+    """Raise RunError for what networks of these configs do not have, before any is trained.
+
+    Only if layers are asked for are the networks built, which takes torch.
+    """
+    if not wanted.layers:
+        return
+    import torch
+
+    from gan import variants
+    from gan.visual import layers
+
+    known = {}
+    for name, config in configs.items():
+        network = layers.observer(variants.build(config, infos[name], torch.device("cpu")))
+        known[name] = layers.registered(network)
+    wanted.require_layers(known)
 
 
 def of(run: Run) -> Views:

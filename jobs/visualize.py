@@ -1,137 +1,109 @@
-"""The job that draws what the discriminators of a pipeline learned."""
+"""The job that draws what the networks of a pipeline that look at images have learned."""
 
-from dataclasses import asdict, dataclass, field
-from math import ceil, sqrt
+import errno
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from gan.data.images import chosen
-from jobs import gallery, trained
-from jobs.stage import Context, Result, StageJob, Stopped
-
-if TYPE_CHECKING:
-    import torch
-
-    from gan.visual.origin import Notes
-    from gan.visual.perturbation import Perturbation
-
-_SHOWN = 100  # images in a picture of images, as in S0
-_EPSILONS = (1.0, 2.0, 4.0, 16.0)  # pixels of 255, beside S0's 8
-_LAYERS = ("conv2", "conv3", "conv4", "conv6", "conv8")  # S0's
+from checkpoints import files
+from jobs import folders, maximising, perturbing, records, trained, views
+from jobs.run import Run
+from jobs.stage import Context, Result, StageJob
+from jobs.subject import Drawn, Stop, Subject
+from jobs.trained import Trained
+from jobs.views import Views
 
 
 @dataclass(frozen=True)
 class Visualize(StageJob):
-    """Perturbation, class and feature maximisation, for each discriminator as far as it can:
-    the first two need one that names classes, the last one whose layers can be looked into.
-    """
+    """Perturbation, maximisation and receptive fields, for each network as far as it can."""
 
     stage = "visualize"
 
     def work(self, context: Context) -> Result:
-        outputs: list[Path] = []
-        figures: dict[str, Any] = {}
-        for name, member in context.run.members().items():
-            model = trained.load(member)
-            drawn = _draw(model, context)
+        run = context.run
+        folders.require_writable(run.figures)
+        models = {name: trained.load(member) for name, member in run.members().items()}
+        wanted = views.of(run)
+        require_layers(models, wanted)
+        pictures, figures = Drawing(wanted, context.stop.reason, context.say).of(models)
+        return Result(save(run, pictures), figures)
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What is wanted, and whom to ask and tell on the way."""
+
+    views: Views
+    stop: Stop
+    say: Callable[[str], None]
+
+    def of(self, models: Mapping[str, Trained]) -> tuple[dict[str, bytes], dict[str, Any]]:
+        """Pictures of all networks by the names of their files, and figures. Raises Stopped."""
+        pictures, figures = {}, {}
+        for name, model in models.items():
+            drawn = draw(Subject(model, self.views, self.stop, self.say))
             figures[name] = drawn.facts
-            for title, (images, columns) in drawn.pictures.items():
-                path = context.run.figures / f"{name}-{title}.png"
-                outputs.append(_save(path, images, columns, _notes(model, title)))
-        return Result(outputs, figures)
+            for title, data in drawn.files.items():
+                pictures[f"{name}-{title}" if name else title] = data
+        return pictures, figures
 
 
-@dataclass
-class _Drawn:
-    """Pictures by title, as images (N, C, S, S) and columns; and the figures that go with them."""
+def require_layers(models: Mapping[str, Trained], wanted: Views) -> None:
+    """Raise RunError for layers that none of these networks has."""
+    if not wanted.layers:
+        return
+    subjects = {name: Subject(m, wanted, lambda: None, print) for name, m in models.items()}
+    known = {name: list(one.layers) for name, one in subjects.items() if one.sees_pictures}
+    wanted.require_layers(known)
 
-    pictures: dict[str, tuple["torch.Tensor", int]] = field(default_factory=dict)
-    facts: dict[str, Any] = field(default_factory=dict)
 
-
-def _draw(model: trained.Trained, context: Context) -> _Drawn:
-    import torch
-
-    from gan import batches
-    from gan.visual import maximisation
-
-    critic, rule = model.variant.critic, maximisation.Ascent()
-    tests = model.data.test_images
-    some = torch.from_numpy(tests[chosen(len(tests), _SHOWN)]).to(model.device)
-    mean = batches.to_unit(some).mean(0)
-    drawn = _Drawn(facts={"ascent": asdict(rule), "layers": _layers(critic.layers)})
-    if model.variant.classifies:
-        _perturb(model, context, drawn)
-        _leave_if_asked(context)
-        classes = maximisation.maximise_classes(critic, mean, rule)
-        drawn.pictures["max-class"] = classes, min(len(classes), 10)
-    for layer in drawn.facts["layers"]:
-        _leave_if_asked(context)
-        features = maximisation.maximise_features(critic, layer, mean, rule)
-        drawn.pictures[f"max-{layer}"] = features, ceil(sqrt(len(features)))
-    if not drawn.pictures:
-        context.say(f"{model.run.path.name}: names no classes and has no layers to look into")
+def draw(subject: Subject) -> Drawn:
+    """All that can be drawn of one network; what cannot is left out, and said."""
+    drawn = Drawn(facts={"weights_sha256": subject.model.checksum})
+    if not subject.sees_pictures:
+        drawn.facts |= {"layers": [], "points": True}
+        subject.say(f"{subject.name}: sees points and no pictures; nothing is drawn")
+        return drawn
+    if subject.classifies:
+        perturbing.draw(subject, drawn)
+    maximising.draw(subject, drawn)
+    if subject.layers:
+        drawn.files["receptive.svg"] = _receptive(subject)
+    if not drawn.files:
+        subject.say(f"{subject.name}: names no classes and has no convolutions; nothing is drawn")
     return drawn
 
 
-def _perturb(model: trained.Trained, context: Context, drawn: _Drawn) -> None:
-    """Alter all test images, by steps of several sizes; some of S0's size are shown."""
-    import torch
+def _receptive(subject: Subject) -> bytes:
+    """What the middle unit of every convolution sees of a test image."""
+    from dataclasses import replace
 
-    from gan import batches, evaluation, rng
-    from gan.visual import perturbation
+    from gan.visual import layers, receptive, receptive_figure
 
-    images = batches.to_unit(torch.from_numpy(model.data.test_images).to(model.device))
-    labels = torch.from_numpy(model.data.test_labels).to(model.device)
-    draws = rng.Draws(model.run.config().seed, 0, model.device)
-    control, stop = draws.uniform(rng.Stream.VISUAL, *images.shape), context.stop.reason
-
-    def altered_by(epsilon: float) -> perturbation.Perturbation:
-        try:
-            return perturbation.perturb(
-                model.variant.classify, images, labels, control, epsilon, stop
-            )
-        except evaluation.Interrupted:
-            raise Stopped(stop()) from None
-
-    attack = altered_by(perturbation.DEFAULT_EPSILON)
-    shown = torch.from_numpy(chosen(len(images), _SHOWN)).to(images.device)
-    drawn.pictures["real"] = images[shown], 10
-    drawn.pictures["gradients"] = perturbation.as_pictures(attack.gradients[shown]), 10
-    drawn.pictures["altered"] = attack.altered[shown], 10
-    drawn.facts |= _shares(attack)
-    drawn.facts |= {"epsilon": perturbation.DEFAULT_EPSILON, "images": len(labels)}
-    drawn.facts["by_epsilon"] = [{"epsilon": e} | _shares(altered_by(e)) for e in _EPSILONS]
-    context.say(
-        f"{model.run.path.name}: accuracy {attack.accuracy_before:.3f}, perturbed "
-        f"{attack.accuracy_after:.3f}, target hit {attack.hit_rate:.3f}, "
-        f"random signs {attack.control_accuracy:.3f}"
-    )
+    image = subject.images[subject.some(1)][0]
+    with subject.heeding():
+        seen = receptive.middle(subject.network, image)
+    shown = [replace(one, layer=layers.shown_name(subject.network, one.layer)) for one in seen]
+    return receptive_figure.plot(shown, image)
 
 
-def _shares(attack: "Perturbation") -> dict[str, float]:
-    return {name: value for name, value in vars(attack).items() if isinstance(value, float)}
+def save(run: Run, pictures: Mapping[str, bytes]) -> list[Path]:
+    """Put pictures into a run's folder, and take those away that the stage drew before and not now.
 
-
-def _layers(known: tuple[str, ...]) -> list[str]:
-    """S0's layers, as far as this network has them, and always the last."""
-    return [layer for layer in known if layer in _LAYERS or layer == known[-1]]
-
-
-def _notes(model: trained.Trained, title: str) -> "Notes":
-    """What a picture says of itself in its file."""
-    known = {"recipe": model.model.settings["recipe"], "step": model.model.step}
-    return gallery.kind_of(title).origin.notes(known | {"weights_sha256": model.checksum})
-
-
-def _save(path: Path, images: "torch.Tensor", columns: int, notes: "Notes") -> Path:
-    from gan import batches
-    from gan.visual import grids
-
-    grids.save(path, batches.to_bytes(images), columns, notes)
-    return path
-
-
-def _leave_if_asked(context: Context) -> None:
-    if reason := context.stop.reason():
-        raise Stopped(reason)
+    Raises Unwritable.
+    """
+    outputs = {run.figures / name: data for name, data in pictures.items()}
+    before = (records.completion(run, Visualize.stage) or {"outputs": []})["outputs"]
+    try:
+        for path, data in outputs.items():
+            files.write_bytes(path, data)
+        for name in before:
+            if run.path / name not in outputs:
+                (run.path / name).unlink(missing_ok=True)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise folders.Unwritable(f"{run.figures} cannot be written: {error}") from error
+    return list(outputs)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gan import batches, data, numerics, recipes, rng, variants
 from gan.batches import Batches
-from gan.config import VARIANTS, DataConfig
+from gan.config import VARIANTS, DataConfig, RunConfig
 from gan.data import DataInfo
 from gan.rng import Draws, Stream
 from gan.variants import Variant
@@ -24,13 +24,18 @@ KINDS = [
 ]  # fmt: skip
 
 
-def tiny(name: str, side: int, channels: int, **model: Any) -> Variant:
-    """A system with untrained networks of a few channels, in eval mode."""
+def tiny_config(name: str, data_set: DataConfig, **model: Any) -> RunConfig:
+    """A system of networks of a few channels."""
     kind = VARIANTS[name]
     narrow: dict[str, Any] = {"width": 4, "critic_hidden": 8, "generator_hidden": 8, "latent": 14}
     narrow |= {"encoder": "small"}
     settings = {key: value for key, value in narrow.items() if hasattr(kind().model, key)}
-    config = kind(data=DataConfig(image_size=side), model=replace(kind().model, **settings | model))
+    return kind(data=data_set, model=replace(kind().model, **settings | model))
+
+
+def tiny(name: str, side: int, channels: int, **model: Any) -> Variant:
+    """A system with untrained networks of a few channels, in eval mode."""
+    config = tiny_config(name, DataConfig(image_size=side), **model)
     info = DataInfo("digits", 100, 10, channels, CLASSES, "")
     rng.seed_torch(0, Stream.INIT)
     return _at_rest(variants.build(config, info, CPU))

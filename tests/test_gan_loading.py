@@ -1,5 +1,6 @@
 """A run's networks in the user's hands: what training had, to the last bit."""
 
+import io
 import json
 import shutil
 import subprocess
@@ -15,7 +16,8 @@ from trainers import build_trainer, made_run, quiet
 
 import gan
 from checkpoints import CheckpointError
-from gan import batches, evaluation, recipes, rng
+from gan import batches, evaluation, recipes, rng, variants
+from gan import data as data_sets
 from gan.config import ACGANConfig, ClassifierConfig, RunConfig
 from gan.stored import RunError
 from jobs.run import Run
@@ -214,8 +216,25 @@ def test_weights_of_another_network_are_refused(run: Run) -> None:
     """The classes stand in no setting: that data of others were used is seen in the weights."""
     text = run.config_file.read_text().replace('"channels": 1', '"channels": 3')
     run.config_file.write_text(text)
-    with pytest.raises(CheckpointError, match=r"step-00000003 is of another network: .*conv8"):
+    with pytest.raises(CheckpointError) as error:
         gan.load(run.path)
+    told = str(error.value).partition("step-00000003 ")[2]
+    assert told == (
+        "is of another network: in its generator, conv8.weight is (1, 4, 3, 3) where the config "
+        "makes it (3, 4, 3, 3); conv8.bias is (1,) where the config makes it (3,)"
+    )
+
+
+def test_of_many_tensors_that_do_not_fit_a_few_are_named(run: Run, tiny_acgan: ACGANConfig) -> None:
+    wider = replace(tiny_acgan, model=replace(tiny_acgan.model, width=6))
+    variant = variants.build(wider, data_sets.inspect(wider.data), torch.device("cpu"))
+    stream = io.BytesIO()
+    torch.save({"variant": variant.state()}, stream)
+    run.store().commit(4, stream.getbuffer())
+    named = r"in its generator, fc1\.0\.weight is \(96, 100\) where .*; and \d+ more$"
+    with pytest.raises(CheckpointError, match=named) as error:
+        gan.load(run.path)
+    assert len(str(error.value).partition(" is of another")[2]) < 400
 
 
 def test_a_generator_on_batch_statistics_makes_one_image(tmp_path: Path) -> None:

@@ -43,6 +43,18 @@ def test_stages_of_s0_are_found_under_their_names() -> None:
         assert torch.equal(layers.maps(critic, layer, images), critic.activation(images, stage))
 
 
+def test_layers_go_by_the_names_of_stages_where_there_are_any() -> None:
+    critic = S0Critic(32, 3, 4, HeadOptions(classes=10))
+    found = layers.by_shown_name(critic, some(1, 3, 32)[0])
+    assert tuple(found) == critic.layers == tuple(layers.registered(critic))
+    assert found["conv5"].name == "stages.conv5.0"
+    other = layers.observer(tiny("dcgan", 28, 1))
+    assert [*layers.by_shown_name(other, some(1, 1, 28)[0])] == ["body.0", "body.3"]
+    growing = layers.observer(tiny("progressive", 32, 3))
+    assert {"from_image.0.0", "from_image.3.0"} <= set(layers.registered(growing))
+    assert layers.registered(layers.observer(tiny("mlp_gan", 28, 1))) == []
+
+
 def test_a_residual_block_ends_in_the_activation_of_its_sum() -> None:
     """One module stands at two places there, and works in place."""
     network = ResNet18(3).eval()

@@ -62,14 +62,14 @@ def test_the_refined_rule_is_less_rough_at_equal_logits(parametrisation: str) ->
 
 def test_first_iteration_at_a_level_by_hand() -> None:
     scores = torch.tensor([[0.0, 0.0], [2.0, 1.0], [1.0, 1.5], [3.0, 1.0]])
-    variation = torch.arange(8.0).reshape(4, 2)
-    course = maximisation.Course(scores, variation)
+    variation, images = torch.arange(8.0).reshape(4, 2), torch.zeros(2, 1, 2, 2)
+    course = maximisation.Course(scores, variation, images)
     assert course.first(torch.tensor([2.0, 1.5])).tolist() == [1, 2]
     assert course.variation_at(torch.tensor([2.5, 0.0])).tolist() == [6, 1]
     never = torch.tensor([9.0, 1.5])
     assert course.first(never).tolist() == [-1, 2]
     assert course.variation_at(never).isnan().tolist() == [True, False]
-    lower = maximisation.Course(scores - 1, variation)
+    lower = maximisation.Course(scores - 1, variation, images)
     assert maximisation.level_of_both(course, lower).tolist() == [2, 0.5]
 
 
@@ -138,6 +138,20 @@ def test_results_do_not_depend_on_the_chunk(rule: Rule, before: bool, over: str)
     classify = digits_classifier().classify
     classes = [maximisation.maximise_logits(classify, mean, rule, chunk=c) for c in (4, 128)]
     torch.testing.assert_close(classes[0].images, classes[1].images, rtol=1e-4, atol=1e-4)
+
+
+@by_rule
+def test_a_course_ends_in_the_images_of_its_rule(rule: Rule) -> None:
+    classify, mean = digits_classifier().classify, mean_digit()
+    found = maximisation.maximise_logits(classify, mean, rule)
+    course = maximisation.course_of_logits(classify, mean, rule)
+    assert torch.equal(course.images, found.images)
+    assert course.scores.shape == course.variation.shape == (rule.iterations + 1, 10)
+    torch.testing.assert_close(course.scores[-1], found.after)
+    assert torch.equal(course.variation[-1], found.variation)
+    parts = maximisation.course_of_logits(classify, mean, rule, chunk=4)
+    torch.testing.assert_close(parts.scores, course.scores, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(parts.images, course.images, rtol=1e-4, atol=1e-4)
 
 
 def test_channels_are_those_of_s0s_stages() -> None:

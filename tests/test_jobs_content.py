@@ -27,22 +27,59 @@ def test_sections_come_in_the_order_of_the_gallery(run: Run) -> None:
         gallery.CURVES,
         "What the discriminator trained without the generator sees",
         "What the discriminator trained with the generator sees",
+        gallery.BESIDE,
     ]
     alone = found.sections[3]
     assert [(shown.title, shown.member) for shown in alone.pictures] == [
-        (title, "classifier")
-        for title in ("real", "gradients", "altered", "max-class", "max-conv4", "max-conv8")
+        (title, "classifier") for title in ("real", "gradients", "altered", "max-class")
     ]
-    assert [table.run for table in alone.tables] == ["demo"]
+    assert [(table.run, table.stage) for table in alone.tables] == [
+        ("demo/classifier", "visualize")
+    ]
     assert "from 99.5 % to 25.0 % when every pixel moves by 8/255" in alone.text
     assert found.generates
     assert found.missing == []
 
 
+def test_what_both_networks_have_of_a_layer_stands_side_by_side(run: Run) -> None:
+    beside = gathered(run).sections[-1]
+    assert beside.paired
+    assert [(shown.title, shown.member) for shown in beside.pictures] == [
+        (title, member) for title in ("max-conv4", "max-conv8") for member in ("classifier", "gan")
+    ]
+    assert [shown.caption.partition(", in ")[2].partition(":")[0] for shown in beside.pictures] == [
+        "the discriminator trained without the generator",
+        "the discriminator trained with the generator",
+    ] * 2
+    paths, facts = reports.seen(run, "gan")
+    one_sided = [path for path in paths if path.stem != "gan-max-conv8"]
+    other_paths, other = reports.seen(run, "classifier")
+    both = {"classifier": other, "gan": facts}
+    records.complete(run, "visualize", [*other_paths, *one_sided], both)
+    alone, _, beside = gathered(run).sections[3:]
+    assert [shown.title for shown in beside.pictures] == ["max-conv4"] * 2
+    assert alone.pictures[-1].title == "max-conv8"
+    records.complete(run, "visualize", one_sided, {"gan": facts})
+    assert gallery.BESIDE not in [section.title for section in gathered(run).sections]
+
+
+def test_what_a_member_drew_by_itself_is_shown_with_it(run: Run) -> None:
+    records.withdraw(run, "visualize")
+    gan = run.members()["gan"]
+    path = reports.draw(gan.figures / "max-class.png")
+    _, facts = reports.seen(run, "gan")
+    records.complete(gan, "visualize", [path], {"": facts})
+    sees = gathered(run).sections[-1]
+    assert sees.title == "What the discriminator trained with the generator sees"
+    assert [(shown.title, shown.member) for shown in sees.pictures] == [("max-class", "gan")]
+    assert "On 359 test images" in sees.text
+    assert [table.run for table in sees.tables] == ["demo/gan"]
+
+
 def test_every_picture_says_where_it_is_from(run: Run) -> None:
     gan = run.members()["gan"]
     total = gan.settings()["total_steps"]
-    over_time, between, curves, alone, _ = gathered(run).sections
+    over_time, between, curves, alone, _, _ = gathered(run).sections
     assert [shown.title for shown in over_time.pictures] == [
         f"epoch-{n:04d}" for n in (1, 3, 4, 6, 7, 9)
     ]
@@ -80,8 +117,16 @@ def test_what_a_network_cannot_do_is_said(run: Run) -> None:
     records.complete(run, "visualize", [], facts)
     for section in gathered(run).sections[-2:]:
         assert "It names no classes" in section.text
-        assert "Its layers cannot be looked into" in section.text
+        assert "It has no convolutions" in section.text
         assert section.pictures == section.tables == []
+    facts = {name: {"layers": [], "convolutions": ["body.0", "body.3"]} for name in run.members()}
+    records.complete(run, "visualize", [], facts)
+    text = gathered(run).sections[-1].text
+    assert text.endswith("It has none of the layers that were asked for, but body.0, body.3.")
+    records.complete(run, "visualize", [], {"gan": {"layers": [], "points": True}})
+    assert gathered(run).sections[-1].text == (
+        "It sees points and no pictures: there is nothing to draw."
+    )
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:

@@ -60,14 +60,10 @@ def test_rows_that_do_not_fit_the_columns_are_an_error() -> None:
         table.texts()
 
 
-def test_strengths_ascend_and_count_the_largest_step_once() -> None:
-    def shares(value: float) -> dict[str, float]:
-        return {"accuracy_after": value, "hit_rate": value / 2, "control_accuracy": 1.0}
-
-    facts = {"images": 7, "epsilon": 8.0, **shares(0.25)}
-    facts["by_epsilon"] = [{"epsilon": 16.0, **shares(0.0)}, {"epsilon": 1.0, **shares(0.5)}]
-    table = recorded.strengths(facts, "demo")
-    assert table is not None
-    assert [row[0] for row in table.rows] == ["1/255", "8/255", "16/255"]
-    assert table.texts()[1] == ["8/255", "25.0 %", "12.5 %", "100.0 %"]
-    assert recorded.strengths({"layers": []}, "demo") is None
+def test_tables_of_one_network_go_with_it() -> None:
+    (table,) = recorded.tables_in(
+        {"tables": [TABLE | {"item": "classes"}]}, "demo/gan", "visualize"
+    )
+    assert (table.run, table.stage, table.item) == ("demo/gan", "visualize", "classes")
+    assert table.texts()[0] == ["100", "12.3", "50.0 %", "first"]
+    assert recorded.tables_in({"layers": []}, "demo", "visualize") == []

@@ -28,8 +28,9 @@ FLAGS = [
     )
 ] + ["--threads=1"]
 # Grids, film, diversity, scores; strips thrice, classes against noise, truncation twice; curves;
-# and of each discriminator: images thrice, classes, three layers.
-PICTURES = (2 + 1 + 1 + 1) + (3 + 1 + 2) + 2 + 2 * 7
+# and of each discriminator: images thrice and closely, two plots of them, receptive fields, and by
+# both rules classes and three layers.
+PICTURES = (2 + 1 + 1 + 1) + (3 + 1 + 2) + 2 + 2 * (7 + 2 * 4)
 
 
 @pytest.fixture(scope="module")
@@ -100,9 +101,9 @@ def test_paper_and_table_hold_the_same_figures(demo: Run) -> None:
         place = ("demo/gan", "sample") if of_sampling else ("demo", "evaluate")
         assert (row["run"], row["stage"]) == place
     assert {"diversity", "critic_accuracy", "critic_told_apart", "critic_gap"} < found.keys()
+    of_each = ["Steps of several sizes", "Both rules, class by class", "Responses of channels"]
     assert [t["title"] for t in table["tables"]] == [
-        "GAN-test accuracy by class", "Checkerboard energy",
-        "Steps of several sizes", "Steps of several sizes",
+        "GAN-test accuracy by class", "Checkerboard energy", *of_each, *of_each
     ]  # fmt: skip
     assert table["missing"] == table["warnings"] == []
     outputs = records.require(demo, "report")["outputs"]

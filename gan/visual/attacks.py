@@ -99,10 +99,11 @@ def measure(
             clean = classify(part)
         target = (truth + 1) % clean.shape[1]
         hits = _hits(clean, truth, target)
+        altered_by = _alterations(classify, part, truth, attack, start)
         for epsilon in epsilons:
             if stop():
                 raise Interrupted
-            altered = alter(classify, part, truth, attack, epsilon, start)
+            altered = altered_by(epsilon)
             random = (part - epsilon * PIXEL * signs).clamp(-1, 1)
             with torch.no_grad():
                 hits += _hits(classify(altered), truth, target)
@@ -143,13 +144,33 @@ def alter(
     image if left out.
     """
     radius = epsilon * PIXEL
-    low, high = (images - radius).clamp_min(-1), (images + radius).clamp_max(1)
+    low, high = _cube(images, radius)
     altered = images if start is None else images + radius * (2 * start - 1)
     altered = altered.clamp(low, high)
     for _ in range(attack.iterations):
         uphill = slope(classify, altered, labels, attack.targeted)
         altered = (altered - attack.step * radius * uphill.sign()).clamp(low, high)
     return altered
+
+
+def _cube(images: Tensor, radius: float) -> tuple[Tensor, Tensor]:
+    """The lowest and the highest that every pixel may come to."""
+    return (images - radius).clamp_min(-1), (images + radius).clamp_max(1)
+
+
+def _alterations(
+    classify: Classify, images: Tensor, labels: Tensor, attack: Attack, start: Tensor | None
+) -> Callable[[float], Tensor]:
+    """`alter` as a function of the epsilon: a single step's direction is the same for all."""
+    if attack.iterations > 1 or start is not None:
+        return lambda epsilon: alter(classify, images, labels, attack, epsilon, start)
+    signs = slope(classify, images, labels, attack.targeted).sign()
+
+    def step(epsilon: float) -> Tensor:
+        radius = epsilon * PIXEL
+        return (images - attack.step * radius * signs).clamp(*_cube(images, radius))
+
+    return step
 
 
 def slope(classify: Classify, images: Tensor, labels: Tensor, targeted: bool) -> Tensor:

@@ -97,6 +97,25 @@ def _told(
             handle.remove()
 
 
+def shown_name(network: nn.Module, name: str) -> str:
+    """What a convolution is called: S0's by their stages, as conv5; others by their modules."""
+    stage = name.removeprefix("stages.").removesuffix(".0")
+    return stage if stage in getattr(network, "layers", ()) else name
+
+
+def by_shown_name(network: nn.Module, image: Tensor) -> dict[str, Layer]:
+    """As `convolutions`, under the names that are shown and asked for."""
+    found = convolutions(network, image)
+    return {shown_name(network, name): layer for name, layer in found.items()}
+
+
+def registered(network: nn.Module) -> list[str]:
+    """The shown names of all convolutions, also of those that a growing network does not use yet:
+    what is known of a network before it is trained."""
+    modules = network.named_modules()
+    return [shown_name(network, name) for name, m in modules if isinstance(m, nn.Conv2d)]
+
+
 def find(network: nn.Module, image: Tensor, name: str) -> Layer:
     """The convolution of this name. Raises ValueError, which lists those that there are."""
     known = convolutions(network, image)

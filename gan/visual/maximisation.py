@@ -93,6 +93,7 @@ class Course:
 
     scores: Tensor  # (1 + iterations, N)
     variation: Tensor  # (1 + iterations, N) `total_variation`
+    images: Tensor  # (N, C, S, S) in [-1, 1], those at the end
 
     def first(self, level: Tensor) -> Tensor:
         """The first iteration (N,) after which each score is at `level` (N,) or above it; -1 where
@@ -109,14 +110,39 @@ class Course:
 
 def course(score: Score, start: Tensor, rule: Rule, stop: Stop = lambda: None) -> Course:
     """How the score and the roughness of images go up together; as `maximise`."""
-    scores, variation = [], []
+    scores, variation, images = [], [], start
     for images in rise(score, start, rule):
         if stop():
             raise Interrupted
         with torch.no_grad():
             scores.append(score(images))
         variation.append(total_variation(images))
-    return Course(torch.stack(scores).detach(), torch.stack(variation).detach())
+    return Course(torch.stack(scores).detach(), torch.stack(variation).detach(), images.detach())
+
+
+def course_of_logits(
+    classify: Callable[[Tensor], Tensor],
+    mean_image: Tensor,
+    rule: Rule,
+    stop: Stop = lambda: None,
+    chunk: int = _CHUNK,
+) -> Course:
+    """`maximise_logits`, the same images, with all that was passed on the way."""
+    with torch.no_grad():
+        count = classify(mean_image[None]).shape[1]
+    parts = []
+    for numbers in torch.arange(count, device=mean_image.device).split(chunk):
+
+        def own(images: Tensor, numbers: Tensor = numbers) -> Tensor:
+            return classify(images).gather(1, numbers[:, None]).squeeze(1)
+
+        start = mean_image.expand(len(numbers), *mean_image.shape)
+        parts.append(course(own, start, rule, stop))
+    return Course(
+        torch.cat([part.scores for part in parts], 1),
+        torch.cat([part.variation for part in parts], 1),
+        torch.cat([part.images for part in parts]),
+    )
 
 
 def level_of_both(first: Course, second: Course) -> Tensor:
