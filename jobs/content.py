@@ -91,7 +91,7 @@ def gather(run: Run, curves: dict[str, bytes], folder: Path) -> Content:
         data=list(dict.fromkeys(_data(member) for member in members.values())),
         generates=any(config.generates for config in configs.values()),
         figures=figures.rows(run),
-        tables=recorded.tables(run, found),
+        tables=recorded.tables(found),
         readings=recorded.readings(found),
         sections=_sections(run, found, curves, folder),
         stages=rows,
@@ -160,6 +160,9 @@ def _sections(
                 sees = section(gallery.SEES, name)
                 sees.text, table = _told(facts), recorded.strengths(facts, record.whole)
                 sees.tables += [table] if table else []
+        if told := _remembered(record):
+            near = section(gallery.MEMORISED)
+            near.text = " ".join([gallery.SECTIONS[gallery.MEMORISED], *told])
         for shown in _pictures(run, record):
             section(gallery.kind_of(shown.title).section, shown.member).pictures.append(shown)
         for path in _paths(record, _FILMS):
@@ -168,6 +171,12 @@ def _sections(
             links.append(os.path.relpath(path.resolve(), folder.resolve()))
     order = list(gallery.SECTIONS)
     return [made[key] for key in sorted(made, key=lambda key: order.index(key[0]))]
+
+
+def _remembered(record: Record) -> list[str]:
+    """What `evaluate` found of samples and training images, in sentences."""
+    found = record.result.get("memorisation", {})
+    return [f"In {way}: {facts['statement']}" for way, facts in found.items()]
 
 
 def _paths(record: Record, endings: tuple[str, ...]) -> list[Path]:

@@ -8,10 +8,11 @@ a picture is adding an entry here; one without is shown all the same, under the 
 
 from dataclasses import dataclass
 
-from gan.visual.origin import ALTERED, DRAWN, GENERATED, REAL, SYNTHETIC, Origin
+from gan.visual.origin import ALTERED, DRAWN, GENERATED, MIXED, REAL, SYNTHETIC, Origin
 
 OVER_TIME = "Generated images over training"
 BETWEEN = "From one image to another"
+MEMORISED = "Is it memorising?"
 CURVES = "Curves"
 SEES = "What {who} sees"
 OTHERS = "More pictures"
@@ -19,6 +20,8 @@ SECTIONS = {  # headings in the order of the page, each with a line on what it i
     OVER_TIME: "These pictures were made by the generator; none is a photograph or a scan. The "
     "noise is the same in all of them: rough shapes come first, details later.",
     BETWEEN: "A generator that has learned the data, not single pictures, changes step by step.",
+    MEMORISED: "The samples that are most like one training image. A generator may come near to "
+    "training images, as new real images do too; it should not give one of them back.",
     CURVES: "",
     SEES: "",
     OTHERS: "",
@@ -69,6 +72,24 @@ KINDS = (
         "Strips of generated images, each from one noise vector to another",
         "Each row: images of noise on a straight line from one vector to another. They should "
         "change little by little.", GENERATED, span=2,
+    ),
+    Kind(
+        "nearest-pixels", MEMORISED,
+        "Samples, each followed by the training images nearest to it in pixels",
+        "First in each row: a sample of the generator; then its nearest training images, by "
+        "pixels. One should see relatives, and no copy.", MIXED,
+    ),
+    Kind(
+        "nearest-features", MEMORISED,
+        "Samples, each followed by the training images that the classifier finds most like it",
+        "First in each row: a sample; then the training images most like it to the classifier: "
+        "the same kind, drawn otherwise.", MIXED,
+    ),
+    Kind(
+        "history", CURVES,
+        "Curves of distances, precision, recall and class score over training",
+        "Figures of {snapshot_images} images at a time on the classifier's features, beside as "
+        "many real ones: they should come near to those, and stay.", DRAWN, span=3,
     ),
     Kind("real", SEES, "Real images, {who}", "Real test images.", REAL, item="perturbation"),
     Kind(

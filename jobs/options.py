@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import tyro
 
 from gan.config import ConfigError
+from jobs.published import Published
 from jobs.run import Run, RunError, find
 from slurm import schedulers
 from slurm.resources import Profile, Resources, load_profile
@@ -113,6 +114,23 @@ class Evaluate(OfRun):
     """finished classifier of the same images, by its name below the runs folder, or its path"""
     count: int | None = None
     """images compared on either side; as many as there are generated and held-out if left out"""
+    inception_weights: Path | None = None
+    """file of the 1,008-class Inception network: FID and Inception score are measured too"""
+    inception_images: int = 0
+    """images of each kind that Inception sees at most; 0: all on a GPU, a thousand on a CPU"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.inception_images and self.inception_weights is None:
+            raise ConfigError("inception-images is given without --inception-weights")
+
+    def find_published(self) -> Published | None:
+        """The network of FID, its file checked, if it is wanted. Raises ConfigError."""
+        if self.inception_weights is None:
+            return None
+        published = Published(self.inception_weights.resolve(), self.inception_images)
+        published.check()
+        return published
 
     def find_judge(self) -> Run | None:
         return find(self.judge, self.runs) if self.judge else None

@@ -165,6 +165,8 @@ def prepare(name: str, chosen: Plan, path: Path, threads: int, shared: bool = Tr
         energy.check(country)
     if isinstance(chosen, Comparison):
         _check_comparable(chosen, infos)
+        if chosen.views.published:
+            chosen.views.published.check()
     elif isinstance(chosen, SelfSupervised):
         chosen.check(infos)
     else:

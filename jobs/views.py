@@ -6,7 +6,9 @@ from typing import Annotated, Any
 
 import tyro
 
+from gan.config import ConfigError
 from jobs import records
+from jobs.published import Published
 from jobs.run import Run, RunError
 
 _KEY = "views"  # in a pipeline's config.json
@@ -25,6 +27,21 @@ class Views:
     inception_weights: Path | None = None
     """file of the 1,008-class Inception network: FID and Inception score are measured too"""
 
+    inception_images: int = 0
+    """images of each kind that Inception sees at most; 0: all on a GPU, a thousand on a CPU"""
+
+    def __post_init__(self) -> None:
+        if self.inception_images and self.inception_weights is None:
+            raise ConfigError("inception-images is given without --inception-weights")
+        self.published  # noqa: B018  # which checks the number
+
+    @property
+    def published(self) -> Published | None:
+        """The network of FID, if it is wanted."""
+        if self.inception_weights is None:
+            return None
+        return Published(self.inception_weights, self.inception_images)
+
     def as_json(self) -> dict[str, Any]:
         path = self.inception_weights
         known = asdict(self) | {"inception_weights": str(path.resolve()) if path else None}
@@ -38,7 +55,8 @@ def of(run: Run) -> Views:
         return Views()
     path = known["inception_weights"]
     layers = tuple(known["layers"])
-    return Views(layers, known["before_activation"], Path(path) if path else None)
+    images = known.get("inception_images", 0)
+    return Views(layers, known["before_activation"], Path(path) if path else None, images)
 
 
 def settle(run: Run, wanted: Views) -> dict[str, Any]:
@@ -58,3 +76,16 @@ def settle(run: Run, wanted: Views) -> dict[str, Any]:
                 "`ganymede evaluate` do it anew, or give another --name"
             )
     return {_KEY: wanted.as_json()}
+
+
+def keep(run: Run, published: Published) -> None:
+    """Have the pipeline measure by this network too, if its figures are ever made again."""
+    settings = run.settings()
+    known = settings.get(_KEY) or Views().as_json()
+    more = {
+        "inception_weights": str(published.weights.resolve()),
+        "inception_images": published.images,
+    }
+    run.write_pipeline(
+        settings["recipe"], settings["members"], settings["kind"], {_KEY: known | more}
+    )

@@ -65,7 +65,7 @@ def test_all_that_is_asked_for_is_there(demo: Run) -> None:
         "Test accuracy of the classifier 98.8 %", "Test accuracy of the discriminator 75.0 %",
         "8/255 25.0 % 50.0 % 97.0 %", "Largest response of each channel of conv8",
         "generated · demo/gan · train · step", "synthetic · demo/classifier · visualize · step",
-        "GAN-test accuracy by class", "What the discriminator trained with the generator sees",
+        "Generated images by class", "What the discriminator trained with the generator sees",
         "Do not pass them off as real",
     ):  # fmt: skip
         assert told in text, told

@@ -55,8 +55,9 @@ class Page(HTMLParser):
 def test_page_stands_alone_and_every_picture_is_described(demo: Run) -> None:
     text = demo.report_file.read_text()
     page = Page(text)
-    # grids, strips, curves, and of each discriminator: images thrice, classes, three layers
-    assert len(page.images) == 2 + 1 + 2 + 2 * 7
+    # grids, strips, curves, figures over training, nearest images twice
+    # and of each discriminator: images thrice, classes, three layers
+    assert len(page.images) == 2 + 1 + 2 + 3 + 2 * 7
     assert all(link.startswith(("data:image/", "#")) for link in page.links)
     assert all(image["alt"] for image in page.images)
     assert text.count("<figcaption>") == len(page.images)
@@ -71,7 +72,7 @@ def test_a_browser_shows_all_of_it(width: int, demo: Run, tmp_path: Path) -> Non
     assert (found.requests, found.messages) == ([], [])
     seen = window.measure(demo.report_file, width)
     assert (seen["width"], seen["scroll"], seen["beyond"], seen["errors"]) == (width, width, [], [])
-    assert len(seen["images"]) == 2 + 1 + 2 + 2 * 7
+    assert len(seen["images"]) == 2 + 1 + 2 + 3 + 2 * 7
     for image in seen["images"]:
         assert image["width"] > 0
         assert image["alt"]
@@ -93,7 +94,8 @@ def test_paper_and_table_hold_the_same_figures(demo: Run) -> None:
         assert row["text"] in paper
         assert (row["run"], row["stage"]) == ("demo", "evaluate")
     assert [t["title"] for t in table["tables"]] == [
-        "GAN-test accuracy by class", "Steps of several sizes", "Steps of several sizes"
+        "Generated images by class", "Classification accuracy score by class",
+        "Steps of several sizes", "Steps of several sizes"
     ]  # fmt: skip
     assert table["missing"] == table["warnings"] == []
     outputs = records.require(demo, "report")["outputs"]
