@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import tyro
 
 from gan.config import ConfigError
+from jobs import published
 from jobs.published import Published
 from jobs.run import Run, RunError, find
 from slurm import schedulers
@@ -121,16 +122,14 @@ class Evaluate(OfRun):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.inception_images and self.inception_weights is None:
-            raise ConfigError("inception-images is given without --inception-weights")
+        published.wanted(self.inception_weights, self.inception_images)
 
     def find_published(self) -> Published | None:
         """The network of FID, its file checked, if it is wanted. Raises ConfigError."""
-        if self.inception_weights is None:
-            return None
-        published = Published(self.inception_weights.resolve(), self.inception_images)
-        published.check()
-        return published
+        found = published.wanted(self.inception_weights, self.inception_images)
+        if found:
+            found.check()
+        return found
 
     def find_judge(self) -> Run | None:
         return find(self.judge, self.runs) if self.judge else None

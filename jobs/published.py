@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from gan.metrics.inception import InceptionFile
 
 _ON_CPU = 1000  # images of each kind; a thousand take minutes on two cores
-_COLOURS = (1, 3)
 
 
 @dataclass(frozen=True)
@@ -69,10 +68,10 @@ class Published:
         return found
 
 
-def refuse_points(channels: int, what: str) -> None:
-    """Raise ConfigError for data that are no pictures."""
-    if channels not in _COLOURS:
-        raise ConfigError(
-            f"inception-weights is given, {what} has {channels} channels; allowed: pictures of "
-            "1 or 3"
-        )
+def wanted(weights: Path | None, images: int) -> Published | None:
+    """What two options ask for. Raises ConfigError for a number without a file, or a wrong one."""
+    if weights is None:
+        if images:
+            raise ConfigError("inception-images is given without --inception-weights")
+        return None
+    return Published(weights.resolve(), images)

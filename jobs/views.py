@@ -6,8 +6,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from gan.config import ConfigError
-from jobs import records
+from jobs import published, records
 from jobs.published import Published
 from jobs.run import Run, RunError
 
@@ -26,21 +25,16 @@ class Views:
     """maximise the channels before the activation that follows, and not after it"""
     inception_weights: Path | None = None
     """file of the 1,008-class Inception network: FID and Inception score are measured too"""
-
     inception_images: int = 0
     """images of each kind that Inception sees at most; 0: all on a GPU, a thousand on a CPU"""
 
     def __post_init__(self) -> None:
-        if self.inception_images and self.inception_weights is None:
-            raise ConfigError("inception-images is given without --inception-weights")
-        self.published  # noqa: B018  # which checks the number
+        published.wanted(self.inception_weights, self.inception_images)
 
     @property
     def published(self) -> Published | None:
         """The network of FID, if it is wanted."""
-        if self.inception_weights is None:
-            return None
-        return Published(self.inception_weights, self.inception_images)
+        return published.wanted(self.inception_weights, self.inception_images)
 
     def as_json(self) -> dict[str, Any]:
         path = self.inception_weights
@@ -78,13 +72,13 @@ def settle(run: Run, wanted: Views) -> dict[str, Any]:
     return {_KEY: wanted.as_json()}
 
 
-def keep(run: Run, published: Published) -> None:
+def keep(run: Run, network: Published) -> None:
     """Have the pipeline measure by this network too, if its figures are ever made again."""
     settings = run.settings()
     known = settings.get(_KEY) or Views().as_json()
     more = {
-        "inception_weights": str(published.weights.resolve()),
-        "inception_images": published.images,
+        "inception_weights": str(network.weights),
+        "inception_images": network.images,
     }
     run.write_pipeline(
         settings["recipe"], settings["members"], settings["kind"], {_KEY: known | more}
