@@ -133,7 +133,7 @@ class Examination:
             f"test accuracy {f['classifier_test_accuracy']:.1%}): {fakes} generated images, and "
             f"beside them as many held-out real ones, against {real} training images. Not FID: "
             "figures on other features, or of other numbers of images, cannot be compared with "
-            "these."
+            f"these.{_how_published(f)}"
         )
 
 
@@ -205,6 +205,17 @@ def _measured(run: Run) -> dict[str, Run]:
     """The runs whose images are measured, by name."""
     members = run.members()
     return {"": members[_GAN]} if _GAN in members else members
+
+
+def _how_published(figures: dict[str, Any]) -> str:
+    if "inception" not in figures:
+        return ""
+    found = figures["inception"]
+    real, fakes = (found["generated"][f"{key}_count"] for key in ("first", "second"))
+    return (
+        f" The column FID is on Inception (file {found['sha256'][:12]}): {fakes} generated images "
+        f"against {real} training images."
+    )
 
 
 def _check_count(count: int | None, run: Run) -> None:

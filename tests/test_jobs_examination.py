@@ -25,6 +25,7 @@ from jobs.cli import main
 from jobs.examination import Examination, plan
 from jobs.judge import Applied, Judge
 from jobs.pipeline import prepare
+from jobs.published import Published
 from jobs.report import Report
 from jobs.run import Run, RunError
 from jobs.sample import Sample
@@ -242,6 +243,8 @@ def test_modes_of_a_ring_are_counted_without_a_judge(
     folder = judge.path.parent
     with pytest.raises(RunError, match="rings has points, whose modes are counted; allowed: no"):
         plan(rings, judge, None, folder)
+    with pytest.raises(RunError, match="modes are counted; allowed: no --inception-weights"):
+        plan(rings, None, None, folder, Published(Path("inception.pth")))
     assert main(["evaluate", "rings", "--runs", str(folder)]) == 0
     said = capsys.readouterr().out
     members = rings.members()

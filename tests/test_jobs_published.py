@@ -5,13 +5,16 @@ from pathlib import Path
 
 import inception_weights
 import pytest
+import reports
 import torch
 
 from gan.config import ConfigError, RunConfig
 from jobs import figures, pipeline, records, trained, views
 from jobs.cli import main
+from jobs.examination import Examination
 from jobs.pipeline import Comparison, prepare, stages
 from jobs.published import Published
+from jobs.ranking import Measured
 from jobs.run import Run
 from jobs.stage import EXIT_STATUS
 from jobs.views import Views
@@ -152,3 +155,15 @@ def test_fid_may_be_added_to_a_finished_pipeline(measured: Run, weights: Path) -
     finished = records.require(measured, "evaluate")
     assert evaluate(measured) == 0
     assert records.require(measured, "evaluate") == finished
+
+
+def test_a_ranking_says_what_its_fid_is_of(run: Run) -> None:
+    gan = run.members()["gan"]
+    ranked = Examination(gan, gan, None)
+    known = reports.evaluation(inception=reports.inception())
+    told = ranked._how([Measured("one", gan, known)])
+    assert told.endswith(
+        "The column FID is on Inception (file 6726825d6726): 359 generated images against 1438 "
+        "training images."
+    )
+    assert "FID is on" not in ranked._how([Measured("one", gan, reports.evaluation())])
