@@ -144,7 +144,8 @@ def _score_row(
         f"number of its classes; {_BESIDE}; by {judge}; mean ± deviation over {score['parts']} "
         f"parts of {score['count']} images"
     )
-    text, basis = f"{mean:.3f} ± {number(spread)} (real {real:.3f})", f"{judge}, {score['count']}"
+    text = f"{mean:.2f} ± {spread:.2f} (real {real:.2f})"
+    basis = f"{judge}, {score['count']} images"
     more: dict[str, Any] = {"basis": basis, "better": "higher", "floor": real}
     return Row(name, text, how, key, mean, spread=spread, **more)
 

@@ -33,7 +33,7 @@ def test_numbers_go_with_their_text(run: Run) -> None:
         "recall": (0.5, "share", "50.0 % (real 95.3 %)", "higher"),
         "density": (1.25, "", "1.250 (real 1.250)", "higher"),
         "coverage": (0.75, "share", "75.0 % (real 75.0 %)", "higher"),
-        "class_score": (8.5, "", "8.500 ± 0.125 (real 9.250)", "higher"),
+        "class_score": (8.5, "", "8.50 ± 0.12 (real 9.25)", "higher"),
         "classification_score": (0.875, "share", "87.5 % (real 93.8 %)", "higher"),
     }
     assert rows["kernel_floor"].spread == 0.125
@@ -50,12 +50,12 @@ def test_real_images_stand_beside_whatever_was_measured(run: Run, tmp_path: Path
         "recall": ("50.0 % (real 95.3 %)", 0.953125, "higher"),
         "density": ("1.250 (real 1.250)", 1.25, "higher"),
         "coverage": ("75.0 % (real 75.0 %)", 0.75, "higher"),
-        "class_score": ("8.500 ± 0.125 (real 9.250)", 9.25, "higher"),
+        "class_score": ("8.50 ± 0.12 (real 9.25)", 9.25, "higher"),
         "classification_score": ("87.5 % (real 93.8 %)", 0.9375, "higher"),
         "nearer_pixels": ("0.0 % (real 1.0 %)", 0.01, "lower"),
         "nearer_features": ("6.2 % (real 1.0 %)", 0.01, "lower"),
         "fid": ("35.50 (real 12.00)", 12.0, "lower"),
-        "inception_score": ("2.500 ± 0.125 (real 3.000)", 3.0, "higher"),
+        "inception_score": ("2.50 ± 0.12 (real 3.00)", 3.0, "higher"),
     }
     assert rows["recall"].as_json()["floor"] == 0.953125
     for key in ("precision", "recall", "density", "coverage", "class_score", "nearer_features"):
