@@ -185,8 +185,8 @@ def test_a_table_of_many_columns_is_divided(tmp_path: Path) -> None:
     sheets = papers.read(paper_of(run))
     assert_well_set(sheets)
     text = text_of(sheets)
-    assert f"Many step {' '.join(columns[:6])} 7 0 1 2 3 4 5" in text
-    assert f"step {' '.join(columns[6:])} 7 6 7 8 9" in text
+    assert f"Many step {' '.join(columns[:7])} 7 0 1 2 3 4 5 6" in text
+    assert f"step {' '.join(columns[7:])} 7 7 8 9" in text
 
 
 def test_letters_beyond_the_font_and_signs_of_formulas_do_no_harm(
