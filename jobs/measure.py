@@ -21,6 +21,11 @@ def measure(subject: Subject) -> Result:
     What needs classes is left out of a GAN that knows none. Raises Stopped, and ConfigError for a
     file of Inception weights that cannot be used.
     """
+    from gan import numerics
+
+    # The bits depend on how many; of two networks that share a machine the judge has the fewer, and
+    # the pictures of both are drawn at the same time.
+    numerics.configure(subject.judge.model.run.settings()["threads"])
     with stoppable(subject.judge.stop):
         figures = _of_images(subject)
         drawn = [snapshots.follow(subject), remembered.look(subject)]

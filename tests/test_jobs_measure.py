@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from gan import metrics, samples
@@ -146,6 +147,14 @@ def test_figures_over_training_are_those_of_the_snapshots(gan: Run, judge: Judge
     one = samples.pack_bytes(stored.images[:1], stored.labels, stored.steps[:1], {})
     (gan.path / "samples.h5").write_bytes(one)
     assert snapshots.follow(subject(gan, judge)) == Result()
+
+
+def test_threads_are_those_of_the_judge(gan: Run, judge: Judge) -> None:
+    """In a pipeline's job as afterwards, whichever network was loaded last."""
+    measured = subject(gan, judge)
+    torch.set_num_threads(2)
+    measure.measure(measured)
+    assert torch.get_num_threads() == judge.model.run.settings()["threads"] == 1
 
 
 @pytest.fixture
