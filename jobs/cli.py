@@ -197,7 +197,9 @@ def evaluate(arguments: Sequence[str]) -> int:
     from jobs import examination
 
     options = tyro.cli(Evaluate, args=arguments, prog=f"{_PROG} evaluate")
-    return examination.plan(options.find(), options.find_judge(), options.count, options.runs)()
+    published = options.find_published()
+    judge = options.find_judge()
+    return examination.plan(options.find(), judge, options.count, options.runs, published)()
 
 
 def visualize(arguments: Sequence[str]) -> int:

@@ -112,7 +112,7 @@ def gather(
         data=list(dict.fromkeys(_data(member) for member in members.values())),
         generates=any(config.generates for config in configs.values()),
         figures=figures.rows(run),
-        tables=recorded.tables(run, found),
+        tables=recorded.tables(found),
         readings=warnings.readings,
         looked=warnings.looked,
         sections=_sections(run, found, curves, folder),
@@ -183,6 +183,9 @@ def _sections(
                 sees = section(gallery.SEES, name)
                 sees.text = seen.told(facts)
                 sees.tables += recorded.tables_in(facts, _whole(run, name), record.stage)
+        if told := _remembered(record):
+            near = section(gallery.MEMORISED)
+            near.text = " ".join([gallery.SECTIONS[gallery.MEMORISED], *told])
         for shown in _pictures(run, record):
             section(gallery.kind_of(shown.title).section, shown.member).pictures.append(shown)
         for path in _paths(record, _FILMS):
@@ -209,6 +212,12 @@ def _pairs(sections: list[Section]) -> list[Shown]:
     for section in sections:
         section.pictures = [shown for shown in section.pictures if shown.title not in pairs]
     return [shown for pair in pairs.values() for shown in pair]
+
+
+def _remembered(record: Record) -> list[str]:
+    """What `evaluate` found of samples and training images, in sentences."""
+    found = record.result.get("memorisation", {})
+    return [f"In {way}: {facts['statement']}" for way, facts in found.items()]
 
 
 def _paths(record: Record, endings: tuple[str, ...]) -> list[Path]:

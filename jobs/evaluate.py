@@ -2,21 +2,26 @@
 
 from dataclasses import dataclass
 
-from jobs import measure, records, trained
+from jobs import measure, records, trained, views
+from jobs.judge import Judge
+from jobs.sampled import Sampled
 from jobs.stage import Context, Result, StageJob
 
 
 @dataclass(frozen=True)
 class Evaluate(StageJob):
-    """Accuracies and distances of the GAN; the pipeline's classifier is the judge."""
+    """Accuracies, distances and what goes with them; the pipeline's classifier is the judge."""
 
     stage = "evaluate"
 
     def work(self, context: Context) -> Result:
-        members = context.run.members()
+        run, members = context.run, context.run.members()
+        published = views.of(run).published
+        if published:
+            published.check()  # before minutes of work
         records.require(members["gan"], "sample")
-        judge = measure.Judge(trained.load(members["classifier"]), context.stop.reason)
+        judge = Judge(trained.load(members["classifier"]), context.stop.reason)
         model = trained.load(members["gan"], judge.model.data)
-        figures = measure.measure(model, judge)
-        context.say(measure.summary(figures))
-        return Result(figures=figures)
+        result = measure.measure(Sampled(model, judge, run, "gan", published=published))
+        context.say(measure.summary(result.figures))
+        return result

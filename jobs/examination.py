@@ -6,21 +6,23 @@ The judge is a classifier of the same images; the modes of a ring of Gaussians a
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gan.config import FEWEST_COMPARED
-from jobs import measure, ranking, records, report, trained
+from jobs import figures, measure, modes, ranking, records, report, trained, views
 from jobs.evaluate import Evaluate
+from jobs.judge import Judge, Stop
+from jobs.pipeline import Comparison
+from jobs.published import Published
 from jobs.ranking import Measured
 from jobs.run import Run, RunError, list_runs
-from jobs.stage import Stopped, say
+from jobs.sampled import Sampled
+from jobs.stage import Result, Stopped, say
 from slurm.preemption import StopRequest
-
-if TYPE_CHECKING:
-    from jobs.measure import Judge, Stop
 
 _SAME = ("name", "train_count", "test_count", "channels", "classes", "fingerprint")
 _COUNTED = "ring"  # the data set that needs no judge
+_GAN = "gan"  # the member of a pipeline that is measured
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Examination:
     run: Run
     judge: Run | None  # none where modes are counted
     count: int | None = None
+    published: Published | None = None  # the network of FID, its file checked
 
     def __call__(self) -> int:
         """Measure and tell; returns the exit status: 0, 1 if a run of the sweep is not finished,
@@ -42,20 +45,20 @@ class Examination:
                     measured.append(found)
                     self._tell(found)
             except Stopped as stopped:
-                done = f"{len(measured)} of {len(self.run.members())} runs"
+                done = f"{len(measured)} of {len(_measured(self.run))} runs"
                 say(f"{stopped}; the same command goes on, {done} are done")
                 return 128 + request.signal if request.signal else 1
         if self.run.is_sweep and any(found.figures for found in measured):
             print("\n".join(ranking.write(self.run, measured, self._how(measured))))
         return 1 if any(found.missing for found in measured) else 0
 
-    def carry_out(self, stop: "Stop") -> Iterator[Measured]:
+    def carry_out(self, stop: Stop) -> Iterator[Measured]:
         """Measure one run after the other; each is recorded when it is whole. Raises Stopped.
 
         Figures that are on record of the same networks and the same count are not made again.
         """
         judge = self._load_judge(stop)
-        for name, run in self.run.members().items():
+        for name, run in _measured(self.run).items():
             try:
                 for stage in ("train", "sample"):
                     records.require(run, stage)
@@ -66,28 +69,44 @@ class Examination:
             else:
                 yield Measured(name, run, self._figures(run, judge, stop))
 
-    def _figures(self, run: Run, judge: "Judge | None", stop: "Stop") -> dict[str, Any]:
-        """From the run's record; measured and recorded first, if they are not there."""
+    def _figures(self, run: Run, judge: Judge | None, stop: Stop) -> dict[str, Any]:
+        """From the record; measured and recorded first, if they are not there."""
+        owner, member = self._owner(run)
         asked: dict[str, Any] = {"count": self.count, "generator_sha256": trained.checksum(run)}
         if judge:
-            asked["judge_sha256"] = judge.model.checksum
-        record = records.completion(run, Evaluate.stage)
-        if record and asked.items() <= record["result"].items():
+            asked |= {"judge_sha256": judge.model.checksum, "form": measure.FORM}
+        record = figures.reliable(owner, Evaluate.stage)
+        if record and asked.items() <= record["result"].items() and self._has_fid(record["result"]):
             return dict(record["result"])
         if judge:
-            figures = measure.measure(trained.load(run, judge.model.data), judge, self.count)
-            figures["judge"] = str(judge.model.run.path)
+            model = trained.load(run, judge.model.data)
+            sampled = Sampled(model, judge, owner, member, self.count, self.published)
+            result = measure.measure(sampled)
         else:
-            figures = measure.count_modes(trained.load(run), self.count, stop)
-        records.complete(run, Evaluate.stage, [], figures | asked)
-        if run.report_file.exists():
-            report.rewrite(run)
-        return figures | asked
+            result = Result(figures=modes.count_modes(trained.load(run), self.count, stop))
+        found = result.figures | asked
+        records.complete(owner, Evaluate.stage, result.outputs, found)
+        if member and self.published:
+            views.keep(owner, self.published)
+        if owner.report_file.exists():
+            report.rewrite(owner)
+        return found
 
-    def _load_judge(self, stop: "Stop") -> "Judge | None":
+    def _owner(self, run: Run) -> tuple[Run, str]:
+        """Whose record the figures of a run become, and under which name: of a pipeline its own."""
+        return (self.run, _GAN) if _GAN in self.run.members() else (run, "")
+
+    def _has_fid(self, result: dict[str, Any]) -> bool:
+        """Whether figures on record have what is wanted of the network of FID."""
+        if self.published is None:
+            return True
+        wanted = {"sha256": self.published.check().sha256, "images": self.published.images}
+        return bool(wanted.items() <= result.get("inception", {}).items())
+
+    def _load_judge(self, stop: Stop) -> Judge | None:
         if self.judge is None:
             return None
-        judge = measure.Judge(trained.load(self.judge), stop)
+        judge = Judge(trained.load(self.judge), stop)
         if not judge.model.variant.classifies:
             raise RunError(
                 f"judge is {self.judge.path}, which names no classes; allowed: a classifier"
@@ -96,7 +115,8 @@ class Examination:
 
     def _tell(self, found: Measured) -> None:
         name = "/".join(filter(None, [self.run.path.name, found.name]))
-        say(f"{name}: {found.missing or measure.summary(found.figures)}")
+        tell = modes.summary if "modes" in found.figures else measure.summary
+        say(f"{name}: {found.missing or tell(found.figures)}")
 
     def _how(self, measured: Sequence[Measured]) -> str:
         """How the figures of a ranking were obtained."""
@@ -113,16 +133,25 @@ class Examination:
             f"test accuracy {f['classifier_test_accuracy']:.1%}): {fakes} generated images, and "
             f"beside them as many held-out real ones, against {real} training images. Not FID: "
             "figures on other features, or of other numbers of images, cannot be compared with "
-            "these."
+            f"these.{_how_published(f)}"
         )
 
 
-def plan(run: Run, judge: Run | None, count: int | None, runs: Path) -> Examination:
-    """What there is to measure. Raises RunError for what cannot be measured so, and has then
-    written nothing. `runs` holds the classifiers that are named when no judge is given.
+def plan(
+    run: Run,
+    judge: Run | None,
+    count: int | None,
+    runs: Path,
+    published: Published | None = None,
+) -> Examination:
+    """What there is to measure. Raises RunError or ConfigError for what cannot be measured so, and
+    has then written nothing. `runs` holds the classifiers that are named when no judge is given;
+    the file of `published` has been checked.
     """
     settings = run.settings()
     members = run.members(settings)
+    if settings.get("kind") == Comparison.kind:
+        return _plan_pipeline(run, judge, count, published)
     if "" not in members and not run.is_sweep:
         raise RunError(
             f"{run.path} is a pipeline, which measures by itself; allowed: a run or a sweep, as "
@@ -136,8 +165,11 @@ def plan(run: Run, judge: Run | None, count: int | None, runs: Path) -> Examinat
         raise RunError(f"{run.path} is not finished; allowed: runs whose samples are made")
     _check_count(count, finished[0])
     if all(member.config().data.name == _COUNTED for member in members.values()):
-        if judge:
-            raise RunError(f"{run.path} has points, whose modes are counted; allowed: no --judge")
+        for flag, given in (("--judge", judge), ("--inception-weights", published)):
+            if given:
+                raise RunError(
+                    f"{run.path} has points, whose modes are counted; allowed: no {flag}"
+                )
         return Examination(run, None, count)
     if judge is None:
         raise RunError(
@@ -145,7 +177,45 @@ def plan(run: Run, judge: Run | None, count: int | None, runs: Path) -> Examinat
             f"there are: {_candidates(finished[0], list_runs(runs))}"
         )
     _check_judge(judge, members)
-    return Examination(run, judge, count)
+    return Examination(run, judge, count, published)
+
+
+def _plan_pipeline(
+    run: Run, judge: Run | None, count: int | None, published: Published | None
+) -> Examination:
+    """A pipeline's GAN, by its own classifier, after its jobs have measured it once."""
+    classifier, gan = (run.members()[name] for name in ("classifier", _GAN))
+    if judge:
+        raise RunError(
+            f"{run.path} is a pipeline, which has a judge of its own; allowed: no --judge, or its "
+            f"GAN alone, as {gan.path}"
+        )
+    if not records.completion(run, Evaluate.stage):
+        raise RunError(
+            f"{run.path} is a pipeline, which measures by itself and has not come to it; allowed: "
+            f"`ganymede resume`, or its GAN alone with a --judge, as {gan.path}"
+        )
+    for member, stage in ((classifier, "train"), (gan, "sample")):
+        records.require(member, stage)
+    _check_count(count, gan)
+    return Examination(run, classifier, count, published or views.of(run).published)
+
+
+def _measured(run: Run) -> dict[str, Run]:
+    """The runs whose images are measured, by name."""
+    members = run.members()
+    return {"": members[_GAN]} if _GAN in members else members
+
+
+def _how_published(figures: dict[str, Any]) -> str:
+    if "inception" not in figures:
+        return ""
+    found = figures["inception"]
+    real, fakes = (found["generated"][f"{key}_count"] for key in ("first", "second"))
+    return (
+        f" The column FID is on Inception (file {found['sha256'][:12]}): {fakes} generated images "
+        f"against {real} training images."
+    )
 
 
 def _check_count(count: int | None, run: Run) -> None:

@@ -2,42 +2,18 @@
 
 import functools
 import operator
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
-from jobs import energy, records, trained
+from jobs import energy, judged_rows, records, trained
+from jobs.row import SHARE, Better, Row, number, percent, share_row
 from jobs.run import Run, RunError
 from jobs.selfsupervised import CLASSIFIERS, FROZEN
 
+__all__ = [
+    "SHARE", "Better", "Row", "evaluation", "number", "percent", "reliable", "rows",
+]  # fmt: skip
 _LAST = {"test/accuracy": "Test accuracy", "test/knn_accuracy": "Accuracy of nearest neighbours"}
-SHARE = "share"  # the unit of what goes from 0 to 1, shown in percent
-Better = Literal["higher", "lower", ""]
-
-
-@dataclass(frozen=True)
-class Row:
-    """One figure, and how it was obtained."""
-
-    name: str
-    value: str  # as it is shown
-    how: str
-    key: str  # the same for the same figure of another run
-    number: float
-    unit: str = ""
-    spread: float | None = None  # standard deviation
-    better: Better = ""  # which way, where that is known
-    basis: str = ""  # what it was measured on: only values of one basis can be compared
-    run: str = ""
-    stage: str = ""
-
-    def as_json(self) -> dict[str, Any]:
-        """All but the text for readers; `spread` where there is one."""
-        told = {
-            "key": self.key, "name": self.name, "value": self.number, "unit": self.unit,
-            "text": self.value, "how": self.how, "run": self.run, "stage": self.stage,
-            "better": self.better, "basis": self.basis,
-        }  # fmt: skip
-        return told | ({} if self.spread is None else {"spread": self.spread})
 
 
 def reliable(run: Run, stage: str) -> dict[str, Any] | None:
@@ -46,21 +22,6 @@ def reliable(run: Run, stage: str) -> dict[str, Any] | None:
         return records.require(run, stage)
     except RunError:  # unfinished, or its record cannot be read
         return None
-
-
-def percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
-
-
-def number(value: float) -> str:
-    """Three significant digits, and all those before the point."""
-    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
-
-
-def _share(key: str, name: str, value: float, how: str, **more: Any) -> Row:
-    """Of something that is the better the more of it there is, unless `more` says otherwise."""
-    known: dict[str, Any] = {"unit": SHARE, "better": "higher"} | more
-    return Row(name, percent(value), how, key, float(value), **known)
 
 
 def rows(run: Run) -> list[Row]:
@@ -98,7 +59,11 @@ def _of_networks(run: Run) -> list[Row]:
     if f is None:
         members = run.members().items()
         return [row for name, member in members for row in _last_accuracies(run, name, member)]
-    found = _mode_rows(f) if "modes" in f else _judged_rows(run, f)
+    found = (
+        _mode_rows(f)
+        if "modes" in f
+        else judged_rows.rows(f, _images_of(next(iter(run.members().values()))))
+    )
     return _placed(found, run, "evaluate")
 
 
@@ -117,34 +82,6 @@ def evaluation(run: Run) -> dict[str, Any] | None:
             return None
         return figures if figures["generator_sha256"] == known else None
     return figures
-
-
-def _judged_rows(run: Run, f: dict[str, Any]) -> list[Row]:
-    judge, tests = f["judge_sha256"][:12], f"{f['test_images']} held-out real images"
-    images = _images_of(next(iter(run.members().values())))
-    found = [
-        _share(
-            "classifier_test_accuracy",
-            "Test accuracy of the classifier",
-            f["classifier_test_accuracy"],
-            f"correct / all, on {tests}; trained without the generator, and the measure of it "
-            f"(weights {judge})",
-            basis=images,
-        )
-    ]
-    if "discriminator_test_accuracy" in f:
-        found.append(
-            _share(
-                "discriminator_test_accuracy",
-                "Test accuracy of the discriminator",
-                f["discriminator_test_accuracy"],
-                f"of the GAN, trained with the generator; on the same {tests}",
-                basis=images,
-            )
-        )
-    if "gan_test_accuracy" in f:
-        found.append(_gan_test_row(f, judge))
-    return found + _distance_rows(f, judge)
 
 
 def _images_of(run: Run) -> str:
@@ -170,7 +107,7 @@ def _mode_rows(f: dict[str, Any]) -> list[Row]:
             better="higher",
             basis=points,
         ),
-        _share(
+        share_row(
             "high_quality",
             "Points of high quality",
             f["high_quality"],
@@ -180,57 +117,10 @@ def _mode_rows(f: dict[str, Any]) -> list[Row]:
     ]
 
 
-def _gan_test_row(f: dict[str, Any], judge: str) -> Row:
-    weakest, share = min(f["gan_test_accuracy_by_class"].items(), key=lambda item: item[1])
-    return _share(
-        "gan_test_accuracy",
-        "GAN-test accuracy",
-        f["gan_test_accuracy"],
-        f"share of {f['generated_images']} generated images to which the classifier (weights "
-        f"{judge}), trained on real images only, gives the label that was asked for; "
-        f"lowest for class {weakest}: {percent(share)}",
-        basis=f"judge {judge}",
-    )
-
-
-def _distance_rows(f: dict[str, Any], judge: str) -> list[Row]:
-    """Generated against real, and beside it the floor: real against real, at the same size."""
-    against = {
-        "generated": ("generated", "generated images; not comparable with Inception FID"),
-        "floor": (
-            "held-out real, the floor",
-            "held-out real images; the classifier was trained on the former and not on these, so "
-            "that generated images may come out closer",
-        ),
-    }
-    found = []
-    for key, (title, what) in against.items():
-        d = f[f"{key}_distance"]
-        how = (
-            f"on the features before the last layer of classifier {judge}: {d['first_count']} "
-            f"training images against {d['second_count']} {what}"
-        )
-        basis = f"judge {judge}, {d['first_count']} against {d['second_count']} images"
-        more: dict[str, Any] = {"basis": basis, "better": "lower" if key == "generated" else ""}
-        frechet, kernel, spread = d["frechet"], d["kernel"], d["kernel_spread"]
-        over = "cubic kernel, unbiased: may fall below 0; mean ± deviation over 100 subsets,"
-        found += [
-            Row(
-                f"Frechet distance: {title}", f"{frechet:.3f}", how,
-                f"frechet_{key}", frechet, **more,
-            ),
-            Row(
-                f"Kernel distance: {title}", f"{number(kernel)} ± {number(spread)}",
-                f"{over} {how}", f"kernel_{key}", kernel, spread=spread, **more,
-            ),
-        ]  # fmt: skip
-    return found
-
-
 def _encoder_rows(f: dict[str, Any]) -> list[Row]:
     """The comparison as a table, each figure with the labels that it took."""
     found = [
-        _share(
+        share_row(
             f"test_accuracy {name}", f"Test accuracy: {name}", value, _how_trained(f, name),
             basis=_tests_of(f["data"][name]),
         )
@@ -242,7 +132,7 @@ def _encoder_rows(f: dict[str, Any]) -> list[Row]:
         how = f"vote of the nearest training images, on {tests}; no classifier was trained"
         for key, title in (("", "pre-trained encoder"), ("_untrained", "untrained")):
             name, value = f"Nearest neighbours: {title}", f[f"knn_accuracy{key}"]
-            found.append(_share(f"knn_accuracy{key}", name, value, how, basis=basis))
+            found.append(share_row(f"knn_accuracy{key}", name, value, how, basis=basis))
     loss, collapsed = f["contrastive_loss"], f["collapsed_loss"]
     how = (
         f"mean of the last epoch of pre-training (weights {f['pretrain_sha256'][:12]}); if all "
@@ -280,7 +170,7 @@ def _last_accuracies(run: Run, name: str, member: Run) -> list[Row]:
             how = f"correct / all on the test images, after step {steps[-1]}"
             key = " ".join(filter(None, [tag.replace("/", "_"), name]))
             title = f"{what} of {member.path.name}"
-            row = _share(key, title, float(values[-1]), how, basis=_images_of(member))
+            row = share_row(key, title, float(values[-1]), how, basis=_images_of(member))
             whole = "/".join(filter(None, [run.path.name, name]))
             found.append(replace(row, run=whole, stage="train"))
     return found

@@ -8,12 +8,13 @@ a picture is adding an entry here; one without is shown all the same, under the 
 
 from dataclasses import dataclass
 
-from gan.visual.origin import ALTERED, DRAWN, GENERATED, REAL, SYNTHETIC, Origin
+from gan.visual.origin import ALTERED, DRAWN, GENERATED, MIXED, REAL, SYNTHETIC, Origin
 
 OVER_TIME = "Generated images over training"
 BETWEEN = "From one image to another"
 NOISE = "What the noise stands for"
 TOLD_APART = "Told apart"
+MEMORISED = "Is it memorising?"
 CURVES = "Curves"
 NEAR = "What lies near to an image"
 SEES = "What {who} sees"
@@ -25,6 +26,8 @@ SECTIONS = {  # headings in the order of the page, each with a line on what it i
     BETWEEN: "A generator that has learned the data, not single pictures, changes step by step.",
     NOISE: "Noise is all that a generator is given: what in it makes the picture?",
     TOLD_APART: "",
+    MEMORISED: "The samples that are most like one training image. A generator may come near to "
+    "training images, as new real images do too; it should not give one of them back.",
     CURVES: "",
     NEAR: "An encoder has learned what it is for if images of the same things lie together.",
     SEES: "",
@@ -128,6 +131,24 @@ KINDS = (
         "Held-out images, each followed by its nearest training images to an untrained encoder",
         "The same to the encoder before training, to which like shades are near: {alike_untrained} "
         "of all neighbours show the class.", REAL,
+    ),
+    Kind(
+        "nearest-pixels", MEMORISED,
+        "Samples, each followed by the training images nearest to it in pixels",
+        "First in each row: a sample of the generator; then its nearest training images, by "
+        "pixels. One should see relatives, and no copy.", MIXED,
+    ),
+    Kind(
+        "nearest-features", MEMORISED,
+        "Samples, each followed by the training images that the classifier finds most like it",
+        "First in each row: a sample; then the training images most like it to the classifier: "
+        "the same kind, drawn otherwise.", MIXED,
+    ),
+    Kind(
+        "history", CURVES,
+        "Curves of distances, precision, recall and class score over training",
+        "Figures of {snapshot_images} images at a time on the classifier's features, beside as "
+        "many real ones: they should come near to those, and stay.", DRAWN, span=3,
     ),
     Kind("real", SEES, "Real images, {who}", "Real test images.", REAL, item="perturbation"),
     Kind(

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 import tyro
 
 from gan.config import ConfigError
+from jobs import published
+from jobs.published import Published
 from jobs.run import Run, RunError, find
 from jobs.views import Layers
 from slurm import schedulers
@@ -114,6 +116,21 @@ class Evaluate(OfRun):
     """finished classifier of the same images, by its name below the runs folder, or its path"""
     count: int | None = None
     """images compared on either side; as many as there are generated and held-out if left out"""
+    inception_weights: Path | None = None
+    """file of the 1,008-class Inception network: FID and Inception score are measured too"""
+    inception_images: int = 0
+    """images of each kind that Inception sees at most; 0: all on a GPU, a thousand on a CPU"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        published.wanted(self.inception_weights, self.inception_images)
+
+    def find_published(self) -> Published | None:
+        """The network of FID, its file checked, if it is wanted. Raises ConfigError."""
+        found = published.wanted(self.inception_weights, self.inception_images)
+        if found:
+            found.check()
+        return found
 
     def find_judge(self) -> Run | None:
         return find(self.judge, self.runs) if self.judge else None

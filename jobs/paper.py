@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gan.scalars import Curves
     from gan.visual.curves import Panels
 
-_COLUMNS = 6  # of values, beside the first, that fit on a sheet
+_COLUMNS = 7  # of values, beside the first, that fit on a sheet
 _SUBJECT = "Training report; the pictures marked as generated were made by a neural network"
 _MISUSE = (
     "The pictures marked as generated were made by a neural network: they show nothing that was "
@@ -117,7 +117,7 @@ def _named(content: Content, columns: int, pictures: Sequence[Shown], sheets: Sh
 def _rows(rows: Sequence[Row], sheets: Sheets) -> None:
     shown = [(row.name, row.value, row.how) for row in rows]
     titles = ("What", "Value", "How it was obtained")
-    sheets.table(titles, shown, (28, 20, 52), (BODY, STRONG, NOTE))
+    sheets.table(titles, shown, (27, 24, 49), (BODY, STRONG, NOTE))
 
 
 def _values(table: Table, sheets: Sheets) -> None:

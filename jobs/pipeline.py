@@ -171,6 +171,8 @@ def prepare(name: str, chosen: Plan, path: Path, threads: int, shared: bool = Tr
     if isinstance(chosen, Comparison):
         _check_comparable(chosen, infos)
         views.check(chosen.views, members, infos)
+        if chosen.views.published:
+            chosen.views.published.check()
     elif isinstance(chosen, SelfSupervised):
         chosen.check(infos)
     else:

@@ -54,6 +54,11 @@ FIGURES = (  # those of them that rank do so in this order
     Figure("Frechet distance", ("generated_distance", "frechet"), ranks=1),
     Figure("of real images", ("floor_distance", "frechet")),
     Figure("kernel distance", ("generated_distance", "kernel"), ""),
+    Figure("precision", ("generated_support", "precision"), ".1%"),
+    Figure("recall", ("generated_support", "recall"), ".1%"),
+    Figure("class score", ("generated_score", "mean")),
+    Figure("FID", ("inception", "generated", "frechet"), ".2f"),
+    Figure("learned from generated", ("classification_score", "generated", "accuracy"), ".1%"),
     Figure("GAN-test accuracy", ("gan_test_accuracy",), ".1%"),
     Figure("discriminator's test accuracy", ("discriminator_test_accuracy",), ".1%"),
 )

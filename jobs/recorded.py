@@ -99,16 +99,17 @@ def records_of(run: Run) -> list[Record]:
     found = []
     for name, owner in owners.items():
         for stage in STAGES:
-            if record := figures.reliable(owner, stage):
+            record = figures.reliable(owner, stage)
+            if record and (stage != "evaluate" or figures.evaluation(owner)):  # of these weights
                 whole = "/".join(filter(None, [run.path.name, name]))
                 outputs = tuple(record["outputs"])
                 found.append(Record(owner, name, whole, stage, outputs, record["result"]))
     return found
 
 
-def tables(run: Run, found: Iterable[Record]) -> list[Table]:
-    """All tables of values, that of the classes first."""
-    return _by_class(run) + [
+def tables(found: Iterable[Record]) -> list[Table]:
+    """All tables of values."""
+    return [
         table for record in found for table in tables_in(record.result, record.whole, record.stage)
     ]
 
@@ -146,20 +147,3 @@ def left_out(found: Iterable[Record]) -> list[str]:
         for record in found
         for line in record.result.get("left_out", [])
     ]
-
-
-def _by_class(run: Run) -> list[Table]:
-    f = figures.evaluation(run)
-    if not f or "gan_test_accuracy_by_class" not in f:
-        return []
-    how = (
-        "share of the images asked for as this class in which the classifier (weights "
-        f"{f['judge_sha256'][:12]}) sees it"
-    )
-    rows = tuple(f["gan_test_accuracy_by_class"].items())
-    return [
-        Table(
-            "GAN-test accuracy by class", ("Class", "Seen as asked for"), rows, ("", SHARE), how,
-            run.path.name, "evaluate",
-        )
-    ]  # fmt: skip

@@ -9,7 +9,8 @@ import tyro
 
 from gan.config import RunConfig
 from gan.data import DataInfo
-from jobs import records
+from jobs import published, records
+from jobs.published import Published
 from jobs.run import Run, RunError
 
 Layers = Annotated[tuple[str, ...], tyro.conf.arg(metavar="LAYER [LAYER ...]")]
@@ -28,6 +29,16 @@ class Views:
     """maximise the channels before the activation that follows, and not after it"""
     inception_weights: Path | None = None
     """file of the 1,008-class Inception network: FID and Inception score are measured too"""
+    inception_images: int = 0
+    """images of each kind that Inception sees at most; 0: all on a GPU, a thousand on a CPU"""
+
+    def __post_init__(self) -> None:
+        published.wanted(self.inception_weights, self.inception_images)
+
+    @property
+    def published(self) -> Published | None:
+        """The network of FID, if it is wanted."""
+        return published.wanted(self.inception_weights, self.inception_images)
 
     def as_json(self) -> dict[str, Any]:
         path = self.inception_weights
@@ -78,7 +89,8 @@ def of(run: Run) -> Views:
         return Views()
     path = known["inception_weights"]
     layers = tuple(known["layers"])
-    return Views(layers, known["before_activation"], Path(path) if path else None)
+    images = known.get("inception_images", 0)
+    return Views(layers, known["before_activation"], Path(path) if path else None, images)
 
 
 def settle(run: Run, wanted: Views) -> dict[str, Any]:
@@ -98,3 +110,16 @@ def settle(run: Run, wanted: Views) -> dict[str, Any]:
                 "`ganymede evaluate` do it anew, or give another --name"
             )
     return {_KEY: wanted.as_json()}
+
+
+def keep(run: Run, network: Published) -> None:
+    """Have the pipeline measure by this network too, if its figures are ever made again."""
+    settings = run.settings()
+    known = settings.get(_KEY) or Views().as_json()
+    more = {
+        "inception_weights": str(network.weights),
+        "inception_images": network.images,
+    }
+    run.write_pipeline(
+        settings["recipe"], settings["members"], settings["kind"], {_KEY: known | more}
+    )

@@ -11,7 +11,7 @@ from PIL import Image
 from gan.config import RunConfig
 from gan.scalars import ScalarLog
 from gan.visual import grids
-from jobs import pipeline, records
+from jobs import classes_table, measure, pipeline, records
 from jobs.run import Run
 
 JUDGE = "5ca1ab1e" * 8
@@ -26,9 +26,53 @@ def distances(frechet: float, kernel: float, spread: float) -> dict[str, Any]:
     return {"frechet": frechet, "kernel": kernel, "kernel_spread": spread} | sizes
 
 
+def support(precision: float, recall: float) -> dict[str, Any]:
+    sizes = {"real_count": 359, "other_count": 359}
+    return {"precision": precision, "recall": recall, "density": 1.25, "coverage": 0.75} | sizes
+
+
+def score(mean: float) -> dict[str, Any]:
+    return {"mean": mean, "spread": 0.125, "parts": 3, "count": 359}
+
+
+def _taught(accuracy: float) -> dict[str, Any]:
+    by_class = {str(k): 1 - k / 32 for k in range(10)}
+    counts = {"train_count": 1000, "test_count": 359}
+    return {"accuracy": accuracy, "by_class": by_class} | counts
+
+
+def _remembered(share: float, copies: bool = False) -> dict[str, Any]:
+    excess = {"share": share, "expected": 0.01, "chance": 0.5}
+    counts = {"training_count": 1438, "held_out_count": 359, "sample_count": 1000}
+    told = {"statement": f"{share} are near. That is no sign.", "copies": copies}
+    return {"median": 20.0, "held_out_median": 21.0, "nearer": excess, "alike": excess} | (
+        counts | told
+    )
+
+
+def memorisation() -> dict[str, Any]:
+    return {"pixels": _remembered(0.0), "features": _remembered(0.0625)}
+
+
+def inception(**other: Any) -> dict[str, Any]:
+    """What `evaluate` records of a file of Inception weights."""
+    sides = {
+        "generated": distances(35.5, 0.5, 0.25) | {"score": score(2.5)},
+        "floor": distances(12.0, 0.25, 0.25) | {"score": score(3.0)},
+    }
+    return {"sha256": "6726825d" * 8, "published": True, "images": 0} | sides | other
+
+
 def evaluation(**other: Any) -> dict[str, Any]:
     """What `evaluate` records, with some figures as given."""
-    return {
+    compared = {
+        "generated_distance": distances(12.5, 0.25, 0.125),
+        "floor_distance": distances(2.0, -0.0625, 0.125),
+        "generated_support": support(0.875, 0.5),
+        "floor_support": support(0.9375, 0.953125),
+    }
+    figures = {
+        "form": measure.FORM,
         "classifier_test_accuracy": 0.9875,
         "discriminator_test_accuracy": 0.75,
         "gan_test_accuracy": 0.625,
@@ -37,9 +81,16 @@ def evaluation(**other: Any) -> dict[str, Any]:
         "generated_images": 1000,
         "judge_sha256": JUDGE,
         "generator_sha256": "unknown",
-        "generated_distance": distances(12.5, 0.25, 0.125),
-        "floor_distance": distances(2.0, -0.0625, 0.125),
-    } | other
+        **compared,
+        "generated_score": score(8.5),
+        "floor_score": score(9.25),
+        "by_class": {str(k): compared for k in range(9)},  # of the last there were too few
+        "classification_score": {
+            "generated": _taught(0.875), "real": _taught(0.9375), "guessing": 0.125,
+            "lesson": {"steps": 200},
+        },
+    } | other  # fmt: skip
+    return {"tables": classes_table.tables(figures)} | figures
 
 
 def noise(count: int, seed: int = 0) -> np.ndarray:

@@ -5,36 +5,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import inception_weights
 import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from torch import Tensor
+from inception_weights import Weights
 
 from gan.config import ConfigError
 from gan.metrics import inception, judged
 
-Weights = dict[str, Tensor]
-
 
 @pytest.fixture(scope="module")
 def weights() -> Weights:
-    """Some that keep the numbers of all layers at about one size."""
-    random = np.random.Generator(np.random.Philox(key=352))
-    with torch.device("meta"):
-        names = inception._Network().state_dict()
-    made = {}
-    for name, tensor in names.items():
-        shape = tuple(tensor.shape)
-        if name.endswith("num_batches_tracked"):
-            continue
-        if name.endswith(("bn.weight", "running_var")):
-            values = 0.75 + 0.5 * random.random(shape)
-        else:
-            fan = np.prod(shape[1:]) if len(shape) > 1 else 200
-            values = random.standard_normal(shape) * np.sqrt(2 / fan)
-        made[name] = torch.from_numpy(values.astype(np.float32))
-    return made
+    return inception_weights.made_up()
 
 
 @pytest.fixture(scope="module")

@@ -23,10 +23,14 @@ from gan.data import ring
 from jobs import figures, measure, records, trained
 from jobs.cli import main
 from jobs.examination import Examination, plan
+from jobs.judge import Applied, Judge
 from jobs.pipeline import prepare
+from jobs.published import Published
 from jobs.report import Report
 from jobs.run import Run, RunError
 from jobs.sample import Sample
+from jobs.sampled import Sampled, generated
+from jobs.stage import Result
 from jobs.sweep import Sweep, sweep
 from jobs.train import Train
 
@@ -73,6 +77,14 @@ def never() -> None:
     return None
 
 
+def sampled(run: Run, judge: Run, count: int | None = None) -> Sampled:
+    return Sampled(trained.load(run), Judge(trained.load(judge), never), run, count=count)
+
+
+def measured(run: Run, judge: Run) -> dict:
+    return measure.measure(sampled(run, judge)).figures
+
+
 def test_figures_become_the_runs_record_and_its_report(
     judge: Run, labelled: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -96,7 +108,7 @@ def test_figures_become_the_runs_record_and_its_report(
 
 
 def test_accuracies_are_those_of_the_networks_and_the_images(judge: Run, labelled: Run) -> None:
-    figures = measure.measure(trained.load(labelled), measure.Judge(trained.load(judge), never))
+    figures = measured(labelled, judge)
     classifier, gan = trained.load(judge), trained.load(labelled)
     by_hand = {}
     for name, model, images, labels in (
@@ -107,7 +119,7 @@ def test_accuracies_are_those_of_the_networks_and_the_images(judge: Run, labelle
         if isinstance(images, samples.Samples):
             images, labels = images.images[0].transpose(0, 3, 1, 2), images.labels
         expected = classifier.data.test_labels if labels is None else labels
-        logits = measure.Applied(model, never).logits(images)
+        logits = Applied(model, never).see(images).logits
         by_hand[name] = float(np.mean(logits.argmax(1).numpy() == expected))
     assert {name: figures[name] for name in by_hand} == pytest.approx(by_hand)
     by_class = figures["gan_test_accuracy_by_class"]
@@ -128,12 +140,12 @@ def test_without_classes_no_accuracy_is_shown(judge: Run, unlabelled: Run) -> No
 
 def test_more_images_are_made_as_the_first_ones_were(judge: Run, labelled: Run) -> None:
     model = trained.load(labelled)
-    images, labels = measure._generated(model, 100, never)
+    images, labels = generated(model, 100, never)
     stored = samples.read(labelled.generated_file)
     assert images.shape == (100, 1, 8, 8)
     assert np.array_equal(images[:60].transpose(0, 2, 3, 1), stored.images[0])
     assert labels.tolist() == list(range(10)) * 10
-    assert np.array_equal(measure._generated(model, 7, never)[0], images[:7])
+    assert np.array_equal(generated(model, 7, never)[0], images[:7])
 
 
 def test_noise_of_more_images_begins_with_that_of_fewer() -> None:
@@ -198,11 +210,11 @@ def test_told_to_stop_it_leaves_whole_records_and_goes_on(
     calls: list[str] = []
     whole = measure.measure
 
-    def interrupted(model: trained.Trained, *arguments: object) -> dict:
-        calls.append(model.run.path.name)
+    def interrupted(sampled: Sampled) -> Result:
+        calls.append(sampled.owner.path.name)
         if len(calls) == 2:
             os.kill(os.getpid(), signal.SIGINT)
-        return whole(model, *arguments)
+        return whole(sampled)
 
     monkeypatch.setattr(measure, "measure", interrupted)
     assert examination() == 128 + signal.SIGINT
@@ -231,6 +243,8 @@ def test_modes_of_a_ring_are_counted_without_a_judge(
     folder = judge.path.parent
     with pytest.raises(RunError, match="rings has points, whose modes are counted; allowed: no"):
         plan(rings, judge, None, folder)
+    with pytest.raises(RunError, match="modes are counted; allowed: no --inception-weights"):
+        plan(rings, None, None, folder, Published(Path("inception.pth")))
     assert main(["evaluate", "rings", "--runs", str(folder)]) == 0
     said = capsys.readouterr().out
     members = rings.members()
@@ -322,10 +336,11 @@ def test_an_encoder_with_a_linear_layer_may_judge_too(
     assert plan(labelled, judge, 40, tmp_path)() == 0
     figures = records.completion(labelled, "evaluate")["result"]
     assert figures["judge_sha256"] == trained.checksum(judge)
-    applied = measure.Applied(trained.load(judge), never)
+    applied = Applied(trained.load(judge), never)
     images = applied.model.data.test_images[:9]
     last = applied.model.variant.networks["classifier"].head[-1]
-    torch.testing.assert_close(last(applied.features(images)), applied.logits(images))
+    seen = applied.see(images)
+    torch.testing.assert_close(last(seen.features), seen.logits)
 
 
 def test_without_labels_nobody_judges(
@@ -340,7 +355,9 @@ def test_a_pipeline_is_told_to_measure_itself(tmp_path: Path, judge: Run) -> Non
     from jobs import pipeline
 
     demo = prepare("demo", pipeline.demo(), tmp_path / "demo", 2)
-    with pytest.raises(RunError, match=r"demo is a pipeline, .*, as .*/demo/gan$"):
+    with pytest.raises(RunError, match=r"demo is a pipeline, .* no --judge, .* as .*/demo/gan$"):
         plan(demo, judge, None, tmp_path)
+    with pytest.raises(RunError, match=r"demo is a pipeline, .* not come to it; .*/demo/gan$"):
+        plan(demo, None, None, tmp_path)
     with pytest.raises(RunError, match=r"judge is .*demo; allowed: one run, as .*classifier"):
         plan(Run(judge.path.parent / "labelled"), demo, None, tmp_path)

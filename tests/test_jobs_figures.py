@@ -29,10 +29,40 @@ def test_numbers_go_with_their_text(run: Run) -> None:
         "kernel_generated": (0.25, "", "0.25 ± 0.125", "lower"),
         "frechet_floor": (2.0, "", "2.000", ""),
         "kernel_floor": (-0.0625, "", "-0.0625 ± 0.125", ""),
+        "precision": (0.875, "share", "87.5 % (real 93.8 %)", "higher"),
+        "recall": (0.5, "share", "50.0 % (real 95.3 %)", "higher"),
+        "density": (1.25, "", "1.250 (real 1.250)", "higher"),
+        "coverage": (0.75, "share", "75.0 % (real 75.0 %)", "higher"),
+        "class_score": (8.5, "", "8.50 ± 0.12 (real 9.25)", "higher"),
+        "classification_score": (0.875, "share", "87.5 % (real 93.8 %)", "higher"),
     }
     assert rows["kernel_floor"].spread == 0.125
     assert {(row.run, row.stage) for row in rows.values()} == {("demo", "evaluate")}
     assert all(row.how for row in rows.values())
+
+
+def test_real_images_stand_beside_whatever_was_measured(run: Run, tmp_path: Path) -> None:
+    more = {"memorisation": reports.memorisation(), "inception": reports.inception()}
+    rows = {row.key: row for row in figures.rows(reports.finished(tmp_path / "more", **more))}
+    told = {key: (row.value, row.floor, row.better) for key, row in rows.items() if row.floor}
+    assert told == {
+        "precision": ("87.5 % (real 93.8 %)", 0.9375, "higher"),
+        "recall": ("50.0 % (real 95.3 %)", 0.953125, "higher"),
+        "density": ("1.250 (real 1.250)", 1.25, "higher"),
+        "coverage": ("75.0 % (real 75.0 %)", 0.75, "higher"),
+        "class_score": ("8.50 ± 0.12 (real 9.25)", 9.25, "higher"),
+        "classification_score": ("87.5 % (real 93.8 %)", 0.9375, "higher"),
+        "nearer_pixels": ("0.0 % (real 1.0 %)", 0.01, "lower"),
+        "nearer_features": ("6.2 % (real 1.0 %)", 0.01, "lower"),
+        "fid": ("35.50 (real 12.00)", 12.0, "lower"),
+        "inception_score": ("2.50 ± 0.12 (real 3.00)", 3.0, "higher"),
+    }
+    assert rows["recall"].as_json()["floor"] == 0.953125
+    for key in ("precision", "recall", "density", "coverage", "class_score", "nearer_features"):
+        assert f"classifier {reports.JUDGE[:12]}" in rows[key].how
+    for key in ("fid", "inception_score"):
+        assert "Inception of 2015 (file 6726825d6726, the published one)" in rows[key].how
+    assert not {"memorisation", "fid", "nearer_pixels"} & {row.key for row in figures.rows(run)}
 
 
 def test_what_was_measured_on_something_else_is_told_apart(run: Run, tmp_path: Path) -> None:
@@ -43,7 +73,8 @@ def test_what_was_measured_on_something_else_is_told_apart(run: Run, tmp_path: P
     judged = reports.finished(tmp_path / "judged", judge_sha256="f" * 64)
     differing = {key for key, basis in bases(judged).items() if basis != ours[key]}
     distances = {f"{k}_{which}" for k in ("frechet", "kernel") for which in ("generated", "floor")}
-    assert differing == {"gan_test_accuracy", *distances}
+    by_judge = {"gan_test_accuracy", "class_score", *distances}
+    assert differing == by_judge | {"precision", "recall", "density", "coverage"}
     fewer = reports.distances(12.5, 0.25, 0.125) | {"second_count": 100}
     smaller = reports.finished(tmp_path / "smaller", generated_distance=fewer)
     differing = {key for key, basis in bases(smaller).items() if basis != ours[key]}

@@ -115,7 +115,7 @@ def test_everything_is_told_on_the_page(folder: Path) -> None:
     text = (folder / "full" / "report.html").read_text()
     for told in (
         "collapse (full, evaluate)", WORD, "Begin anew.",  # the warning
-        "column 29", "GAN-test accuracy by class", "<b>generated</b> full/gan · train · step",
+        "column 29", "<b>generated</b> full/gan · train · step",
         "<b>synthetic</b> full/classifier · visualize · step", "new, as the stage sample drew it.",
         'href="gan/figures/epochs.mp4"', "Generated pictures and their misuse", "to harm one",
     ):  # fmt: skip

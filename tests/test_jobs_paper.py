@@ -65,7 +65,7 @@ def test_all_that_is_asked_for_is_there(demo: Run) -> None:
         "Test accuracy of the classifier 98.8 %", "Test accuracy of the discriminator 75.0 %",
         "8/255 25.0 %", "Largest response of each channel of conv8",
         "generated · demo/gan · train · step", "synthetic · demo/classifier · visualize · step",
-        "GAN-test accuracy by class", "What the discriminator trained with the generator sees",
+        "Generated images by class", "What the discriminator trained with the generator sees",
         "Do not pass them off as real",
     ):  # fmt: skip
         assert told in text, told
@@ -188,8 +188,8 @@ def test_a_table_of_many_columns_is_divided(tmp_path: Path) -> None:
     sheets = papers.read(paper_of(run))
     assert_well_set(sheets)
     text = text_of(sheets)
-    assert f"Many step {' '.join(columns[:6])} 7 0 1 2 3 4 5" in text
-    assert f"step {' '.join(columns[6:])} 7 6 7 8 9" in text
+    assert f"Many step {' '.join(columns[:7])} 7 0 1 2 3 4 5 6" in text
+    assert f"step {' '.join(columns[7:])} 7 7 8 9" in text
 
 
 def test_letters_beyond_the_font_and_signs_of_formulas_do_no_harm(

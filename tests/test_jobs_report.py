@@ -27,10 +27,11 @@ FLAGS = [
         f"--{member}.train.final-samples=100",
     )
 ] + ["--threads=1"]
-# Grids, film, diversity, scores; strips thrice, classes against noise, truncation twice; curves;
+# Grids, film, diversity, scores; strips thrice, classes against noise, truncation twice; nearest
+# images twice; curves, and figures over training;
 # and of each discriminator: images thrice and closely, two plots of them, receptive fields, and by
 # both rules classes and three layers.
-PICTURES = (2 + 1 + 1 + 1) + (3 + 1 + 2) + 2 + 2 * (7 + 2 * 4)
+PICTURES = (2 + 1 + 1 + 1) + (3 + 1 + 2) + 2 + (2 + 1) + 2 * (7 + 2 * 4)
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +104,8 @@ def test_paper_and_table_hold_the_same_figures(demo: Run) -> None:
     assert {"diversity", "critic_accuracy", "critic_told_apart", "critic_gap"} < found.keys()
     of_each = ["Steps of several sizes", "Both rules, class by class", "Responses of channels"]
     assert [t["title"] for t in table["tables"]] == [
-        "GAN-test accuracy by class", "Checkerboard energy", *of_each, *of_each
+        "Checkerboard energy", "Generated images by class",
+        "Classification accuracy score by class", *of_each, *of_each
     ]  # fmt: skip
     assert table["missing"] == table["warnings"] == []
     outputs = records.require(demo, "report")["outputs"]
