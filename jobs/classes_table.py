@@ -15,7 +15,7 @@ _COLUMNS = {  # a column: where its figure stands in the record of a class, and 
 
 
 def tables(figures: dict[str, Any]) -> list[dict[str, Any]]:
-    """As `jobs.recorded` wants them, of what `measure` has found; none of a GAN without classes."""
+    """As `jobs.recorded` wants them, of what was measured; none of a GAN without classes."""
     if "gan_test_accuracy_by_class" not in figures:
         return []
     found = [_seen(figures)]

@@ -5,7 +5,7 @@ import operator
 from dataclasses import replace
 from typing import Any
 
-from jobs import energy, judged_rows, records, trained
+from jobs import energy, judged_rows, records, sample_figures, trained
 from jobs.row import SHARE, Better, Row, number, percent, share_row
 from jobs.run import Run, RunError
 from jobs.selfsupervised import CLASSIFIERS, FROZEN
@@ -26,8 +26,6 @@ def reliable(run: Run, stage: str) -> dict[str, Any] | None:
 
 def rows(run: Run) -> list[Row]:
     """All that was measured."""
-    from jobs import sample_figures  # made of the rows that are defined here
-
     return _of_networks(run) + sample_figures.rows(run) + _energy_rows(run)
 
 
