@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gan.config import FEWEST_COMPARED
-from jobs import figures, measure, modes, ranking, records, report, trained, views
+from jobs import measure, modes, ranking, records, report, trained, views
 from jobs.evaluate import Evaluate
 from jobs.judge import Judge, Stop
 from jobs.pipeline import Comparison
@@ -75,7 +75,7 @@ class Examination:
         asked: dict[str, Any] = {"count": self.count, "generator_sha256": trained.checksum(run)}
         if judge:
             asked |= {"judge_sha256": judge.model.checksum, "form": measure.FORM}
-        record = figures.reliable(owner, Evaluate.stage)
+        record = records.reliable(owner, Evaluate.stage)
         if record and asked.items() <= record["result"].items() and self._has_fid(record["result"]):
             return dict(record["result"])
         if judge:

@@ -7,21 +7,13 @@ from typing import Any
 
 from jobs import energy, judged_rows, records, sample_figures, trained
 from jobs.row import SHARE, Better, Row, number, percent, share_row
-from jobs.run import Run, RunError
+from jobs.run import Run
 from jobs.selfsupervised import CLASSIFIERS, FROZEN
 
 __all__ = [
-    "SHARE", "Better", "Row", "evaluation", "number", "percent", "reliable", "rows",
+    "SHARE", "Better", "Row", "evaluation", "number", "percent", "rows",
 ]  # fmt: skip
 _LAST = {"test/accuracy": "Test accuracy", "test/knn_accuracy": "Accuracy of nearest neighbours"}
-
-
-def reliable(run: Run, stage: str) -> dict[str, Any] | None:
-    """The completion record of a stage whose files are as it left them."""
-    try:
-        return records.require(run, stage)
-    except RunError:  # unfinished, or its record cannot be read
-        return None
 
 
 def rows(run: Run) -> list[Row]:
@@ -51,7 +43,7 @@ def _energy_rows(run: Run) -> list[Row]:
 
 def _of_networks(run: Run) -> list[Row]:
     """Figures of the evaluation, or of training where there was none."""
-    if compared := reliable(run, "compare"):
+    if compared := records.reliable(run, "compare"):
         return _placed(_encoder_rows(compared["result"]), run, "compare")
     f = evaluation(run)
     if f is None:
@@ -71,7 +63,7 @@ def _placed(found: list[Row], run: Run, stage: str) -> list[Row]:
 
 def evaluation(run: Run) -> dict[str, Any] | None:
     """What was measured of the run's networks, unless they have been trained anew since."""
-    record = reliable(run, "evaluate")
+    record = records.reliable(run, "evaluate")
     figures: dict[str, Any] | None = record["result"] if record else None
     if figures and "" in run.members():
         try:

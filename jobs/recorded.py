@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from jobs import figures
+from jobs import figures, records
 from jobs.figures import SHARE, number, percent
 from jobs.run import Run
 
@@ -99,7 +99,7 @@ def records_of(run: Run) -> list[Record]:
     found = []
     for name, owner in owners.items():
         for stage in STAGES:
-            record = figures.reliable(owner, stage)
+            record = records.reliable(owner, stage)
             if record and (stage != "evaluate" or figures.evaluation(owner)):  # of these weights
                 whole = "/".join(filter(None, [run.path.name, name]))
                 outputs = tuple(record["outputs"])

@@ -283,6 +283,14 @@ def require(run: Run, stage: str) -> dict[str, Any]:
     return record
 
 
+def reliable(run: Run, stage: str) -> dict[str, Any] | None:
+    """The completion record of a stage whose files are as it left them."""
+    try:
+        return require(run, stage)
+    except RunError:  # unfinished, or its record cannot be read
+        return None
+
+
 def withdraw(run: Run, stage: str) -> None:
     """Take a completion record back: the stage will be done again."""
     run.stage_file(stage).unlink(missing_ok=True)

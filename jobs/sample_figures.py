@@ -3,7 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
-from jobs.row import SHARE, Row, number, percent, reliable
+from jobs import records
+from jobs.row import SHARE, Row, number, percent
 from jobs.run import Run
 
 
@@ -11,7 +12,7 @@ def rows(run: Run) -> list[Row]:
     """Of each GAN of a run or pipeline that has been sampled."""
     found = []
     for name, member in run.members().items():
-        record = reliable(member, "sample") if member.config().generates else None
+        record = records.reliable(member, "sample") if member.config().generates else None
         result = record["result"] if record else {}
         own = [_diversity(result["diversity"])] if "diversity" in result else []
         own += _critic(result["critic"]) if "critic" in result else []

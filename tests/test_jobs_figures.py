@@ -107,7 +107,7 @@ def test_a_run_by_itself_has_the_same_key_under_any_name(
 
 def test_a_record_that_cannot_be_read_is_as_none(run: Run) -> None:
     run.stage_file("evaluate").write_text("garbage")
-    assert figures.reliable(run, "evaluate") is None
+    assert records.reliable(run, "evaluate") is None
     assert {row.stage for row in figures.rows(run)} == {"train"}
 
 
