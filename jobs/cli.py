@@ -194,7 +194,7 @@ def verify(arguments: Sequence[str]) -> int:
 
 def evaluate(arguments: Sequence[str]) -> int:
     """measure a finished GAN by a classifier, or rank the runs of a sweep"""
-    from jobs import examination
+    from jobs.measuring import examination
 
     options = tyro.cli(Evaluate, args=arguments, prog=f"{_PROG} evaluate")
     published = options.find_published()
@@ -204,7 +204,7 @@ def evaluate(arguments: Sequence[str]) -> int:
 
 def visualize(arguments: Sequence[str]) -> int:
     """draw what the networks of a finished run learned, with other layers or into a folder"""
-    from jobs import viewing
+    from jobs.drawing import viewing
     from jobs.views import Views
 
     options = tyro.cli(Visualize, args=arguments, prog=f"{_PROG} visualize")
@@ -240,7 +240,7 @@ def export(arguments: Sequence[str]) -> int:
 
 def report(arguments: Sequence[str]) -> int:
     """write a run's report anew, finished or not; of several runs, one page that compares them"""
-    from jobs.comparison import make
+    from jobs.reporting.comparison import make
 
     options = tyro.cli(Report, args=arguments, prog=f"{_PROG} report")
     print(f"report: {make(options.names, options.runs, options.out)}")

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-from jobs import measure, records, trained, views
-from jobs.judge import Judge
-from jobs.sampled import Sampled
+from jobs import records, trained, views
+from jobs.measuring import measure
+from jobs.measuring.judge import Judge
+from jobs.measuring.sampled import Sampled
 from jobs.stage import Context, Result, StageJob
 
 

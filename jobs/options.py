@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 import tyro
 
 from gan.config import ConfigError
-from jobs import published
-from jobs.published import Published
+from jobs.measuring import published
+from jobs.measuring.published import Published
 from jobs.run import Run, RunError, find
 from jobs.views import Layers
 from slurm import schedulers

@@ -9,8 +9,9 @@ import tyro
 
 from gan.config import RunConfig
 from gan.data import DataInfo
-from jobs import published, records
-from jobs.published import Published
+from jobs import records
+from jobs.measuring import published
+from jobs.measuring.published import Published
 from jobs.run import Run, RunError
 
 Layers = Annotated[tuple[str, ...], tyro.conf.arg(metavar="LAYER [LAYER ...]")]

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from checkpoints import files
-from jobs import folders, maximising, perturbing, records, trained, views
+from jobs import records, trained, views
+from jobs.drawing import folders, maximising, perturbing
+from jobs.drawing.subject import Drawn, Stop, Subject
 from jobs.run import Run
 from jobs.stage import Context, Result, StageJob
-from jobs.subject import Drawn, Stop, Subject
 from jobs.trained import Trained
 from jobs.views import Views
 

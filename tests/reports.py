@@ -11,7 +11,9 @@ from PIL import Image
 from gan.config import RunConfig
 from gan.scalars import ScalarLog
 from gan.visual import grids
-from jobs import classes_table, measure, pipeline, records
+from jobs import pipeline, records
+from jobs.measuring import measure
+from jobs.reporting import classes_table
 from jobs.run import Run
 
 JUDGE = "5ca1ab1e" * 8

@@ -2,8 +2,8 @@
 
 import reports
 
-from jobs import classes_table
-from jobs.recorded import Table
+from jobs.reporting import classes_table
+from jobs.reporting.recorded import Table
 
 
 def tables(**other: object) -> list[Table]:

@@ -20,16 +20,18 @@ from gan.config import (
     SimCLRConfig,
 )
 from gan.data import ring
-from jobs import figures, measure, records, trained
+from jobs import records, trained
 from jobs.cli import main
-from jobs.examination import Examination, plan
-from jobs.judge import Applied, Judge
+from jobs.measuring import measure
+from jobs.measuring.examination import Examination, plan
+from jobs.measuring.judge import Applied, Judge
+from jobs.measuring.published import Published
+from jobs.measuring.sampled import Sampled, generated
 from jobs.pipeline import prepare
-from jobs.published import Published
 from jobs.report import Report
+from jobs.reporting import figures
 from jobs.run import Run, RunError
 from jobs.sample import Sample
-from jobs.sampled import Sampled, generated
 from jobs.stage import Result
 from jobs.sweep import Sweep, sweep
 from jobs.train import Train

@@ -13,12 +13,14 @@ from PIL import Image
 from gan import metrics, samples
 from gan.config import ACGANConfig, ClassifierConfig
 from gan.data.images import chosen
-from jobs import gallery, learned, measure, recorded, records, report, snapshots, trained
-from jobs.judge import Judge
+from jobs import records, report, trained
+from jobs.measuring import learned, measure, snapshots
+from jobs.measuring.judge import Judge
+from jobs.measuring.sampled import Sampled
 from jobs.pipeline import prepare
+from jobs.reporting import gallery, recorded
 from jobs.run import Run
 from jobs.sample import Sample
-from jobs.sampled import Sampled
 from jobs.stage import Result, Stopped
 from jobs.train import Train
 

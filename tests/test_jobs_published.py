@@ -9,12 +9,13 @@ import reports
 import torch
 
 from gan.config import ConfigError, RunConfig
-from jobs import figures, pipeline, records, trained, views
+from jobs import pipeline, records, trained, views
 from jobs.cli import main
-from jobs.examination import Examination
+from jobs.measuring.examination import Examination
+from jobs.measuring.published import Published
+from jobs.measuring.ranking import Measured
 from jobs.pipeline import Comparison, prepare, stages
-from jobs.published import Published
-from jobs.ranking import Measured
+from jobs.reporting import figures
 from jobs.run import Run
 from jobs.stage import EXIT_STATUS
 from jobs.views import Views

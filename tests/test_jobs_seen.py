@@ -3,7 +3,7 @@
 import pytest
 
 from gan.config import VARIANTS
-from jobs import seen
+from jobs.reporting import seen
 
 
 @pytest.mark.parametrize(

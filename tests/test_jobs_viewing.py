@@ -12,11 +12,12 @@ import small_networks
 import untrained
 
 from gan.config import DataConfig, RunConfig
-from jobs import maximising, pipeline, records
+from jobs import pipeline, records
 from jobs.cli import main
+from jobs.drawing import maximising
+from jobs.drawing.subject import Drawn, Subject
 from jobs.report import Report
 from jobs.run import Run
-from jobs.subject import Drawn, Subject
 from jobs.sweep import sweep
 
 IMAGES = DataConfig(image_size=8, test_fraction=0.02)

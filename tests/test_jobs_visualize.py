@@ -16,11 +16,12 @@ from gan.config import DataConfig, GANConfig, RunConfig
 from gan.visual import perturbation
 from gan.visual.maximisation import Ascent
 from gan.visual.refined import Refined
-from jobs import maximising, pipeline, records, report, trained
-from jobs.maximising import chosen_layers, file_name
+from jobs import pipeline, records, report, trained
+from jobs.drawing import maximising
+from jobs.drawing.maximising import chosen_layers, file_name
+from jobs.drawing.subject import Drawn, Subject
 from jobs.pipeline import prepare, stages
 from jobs.run import Run
-from jobs.subject import Drawn, Subject
 from jobs.views import Views
 from jobs.visualize import Visualize
 

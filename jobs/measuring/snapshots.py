@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from jobs.judge import Judge
-from jobs.sampled import Sampled
+from jobs.measuring.judge import Judge
+from jobs.measuring.sampled import Sampled
 from jobs.stage import Result
 
 _MOST = 20  # snapshots, the first and the last among them

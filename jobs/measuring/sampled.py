@@ -5,8 +5,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobs.judge import Judge, Stop
-from jobs.published import Published
+from jobs.measuring.judge import Judge, Stop
+from jobs.measuring.published import Published
 from jobs.run import Run
 from jobs.sample import generate
 from jobs.trained import Trained

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from jobs.figures import SHARE
+from jobs.reporting.figures import SHARE
 
 _COLUMNS = {  # a column: where its figure stands in the record of a class, and its unit
     "Frechet distance": ("generated_distance", "frechet", ""),
@@ -15,7 +15,7 @@ _COLUMNS = {  # a column: where its figure stands in the record of a class, and 
 
 
 def tables(figures: dict[str, Any]) -> list[dict[str, Any]]:
-    """As `jobs.recorded` wants them, of what was measured; none of a GAN without classes."""
+    """Tables as a record keeps them, of what was measured; none of a GAN without classes."""
     if "gan_test_accuracy_by_class" not in figures:
         return []
     found = [_seen(figures)]

@@ -6,7 +6,7 @@ They stand on records alone, so a record that lacks a figure has no row of it.
 from dataclasses import replace
 from typing import Any
 
-from jobs.row import Row, number, percent, share_row
+from jobs.reporting.row import Row, number, percent, share_row
 
 _SUPPORT = {  # figures of `gan.metrics.overlap.Support`, and what each is
     "precision": "share of the generated images that lie where training images are",

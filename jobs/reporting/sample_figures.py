@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from jobs import records
-from jobs.row import SHARE, Row, number, percent
+from jobs.reporting.row import SHARE, Row, number, percent
 from jobs.run import Run
 
 

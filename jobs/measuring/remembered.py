@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gan.data.images import chosen
-from jobs.sampled import Sampled
+from jobs.measuring.sampled import Sampled
 from jobs.stage import Result
 
 if TYPE_CHECKING:

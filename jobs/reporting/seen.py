@@ -3,7 +3,7 @@
 from typing import Any
 
 from gan.config import RunConfig
-from jobs.figures import percent
+from jobs.reporting.figures import percent
 
 
 def who(config: RunConfig) -> str:

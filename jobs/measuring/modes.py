@@ -3,8 +3,8 @@
 from typing import Any
 
 from gan.data.images import chosen
-from jobs.judge import Stop
-from jobs.sampled import generated
+from jobs.measuring.judge import Stop
+from jobs.measuring.sampled import generated
 from jobs.trained import Trained
 
 

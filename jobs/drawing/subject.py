@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from gan.data.images import chosen
-from jobs import gallery
+from jobs.reporting import gallery
 from jobs.stage import Stopped
 from jobs.trained import Trained
 from jobs.views import Views
@@ -128,5 +128,5 @@ class Drawn:
         self.files[f"{title}.png"] = grids.contact_sheet(pixels, columns, subject.notes(title))
 
     def add_table(self, **table: Any) -> None:
-        """For the report, in the form that `jobs.recorded` begins with."""
+        """For the report, in the form that `jobs.reporting.recorded` begins with."""
         self.facts.setdefault("tables", []).append(table)

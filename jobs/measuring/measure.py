@@ -3,9 +3,10 @@
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from jobs import classes_table, learned, remembered, snapshots
-from jobs.judge import Applied, stoppable
-from jobs.sampled import Sampled
+from jobs.measuring import learned, remembered, snapshots
+from jobs.measuring.judge import Applied, stoppable
+from jobs.measuring.sampled import Sampled
+from jobs.reporting import classes_table
 from jobs.stage import Result
 
 if TYPE_CHECKING:

@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from gan.config import FEWEST_COMPARED
-from jobs import measure, modes, ranking, records, report, trained, views
+from jobs import records, report, trained, views
 from jobs.evaluate import Evaluate
-from jobs.judge import Judge, Stop
+from jobs.measuring import measure, modes, ranking
+from jobs.measuring.judge import Judge, Stop
+from jobs.measuring.published import Published
+from jobs.measuring.ranking import Measured
+from jobs.measuring.sampled import Sampled
 from jobs.pipeline import Comparison
-from jobs.published import Published
-from jobs.ranking import Measured
 from jobs.run import Run, RunError, list_runs
-from jobs.sampled import Sampled
 from jobs.stage import Result, Stopped, say
 from slurm.preemption import StopRequest
 

@@ -16,8 +16,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from jobs import figures, records
-from jobs.figures import SHARE, number, percent
+from jobs import records
+from jobs.reporting import figures
+from jobs.reporting.figures import SHARE, number, percent
 from jobs.run import Run
 
 STAGES = (

@@ -9,7 +9,7 @@ from dataclasses import replace
 from math import ceil, sqrt
 from typing import TYPE_CHECKING
 
-from jobs.subject import Drawn, Subject
+from jobs.drawing.subject import Drawn, Subject
 
 if TYPE_CHECKING:
     from torch import Tensor

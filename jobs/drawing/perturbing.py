@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
-from jobs.figures import SHARE
-from jobs.subject import SHOWN, Drawn, Subject
+from jobs.drawing.subject import SHOWN, Drawn, Subject
+from jobs.reporting.figures import SHARE
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
-from jobs.sampled import Sampled
+from jobs.measuring.sampled import Sampled
 
 _SMALL = 16  # pixels a side; a few passes over such images teach all there is
 _STEPS, _STEPS_OF_SMALL = 600, 200

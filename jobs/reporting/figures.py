@@ -5,8 +5,9 @@ import operator
 from dataclasses import replace
 from typing import Any
 
-from jobs import energy, judged_rows, records, sample_figures, trained
-from jobs.row import SHARE, Better, Row, number, percent, share_row
+from jobs import energy, records, trained
+from jobs.reporting import judged_rows, sample_figures
+from jobs.reporting.row import SHARE, Better, Row, number, percent, share_row
 from jobs.run import Run
 from jobs.selfsupervised import CLASSIFIERS, FROZEN
 

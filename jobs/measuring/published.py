@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from gan.config import FEWEST_COMPARED, ConfigError
 from gan.data.images import chosen
-from jobs.judge import Stop, stoppable
+from jobs.measuring.judge import Stop, stoppable
 from jobs.trained import Trained
 
 if TYPE_CHECKING:
