@@ -69,8 +69,11 @@ class Store:
 
     `identity` is the hash of the run's config: a checkpoint of another config is not used. `keep`
     is how many good checkpoints stay. `guard` is called right before each commit and raises if this
-    process may no longer write (another attempt has taken the run over).
+    process may no longer write (another attempt has taken the run over). Of the checkpoints whose
+    step is a multiple of `landmark` the newest good one stays beside those; 0: none does.
     """
+
+    landmark = 0
 
     def __init__(
         self,
@@ -160,6 +163,12 @@ class Store:
         files.sync_folder(self.folder)
         self._prune(step)
 
+    def drop_after(self, step: int) -> None:
+        """Remove all checkpoints of later steps, the latest first."""
+        for later in reversed(self.steps()):
+            if later > step:
+                files.remove_folder(self.path(later))
+
     def _replace(self, aside: Path, target: Path) -> None:
         if target.exists():
             if self.has(Manifest.read(aside).step):
@@ -176,8 +185,10 @@ class Store:
         so that they never push out a good one. All of these are left for `verify` to name.
         """
         whole = [step for step in self.steps() if step <= committed and self._is_whole(step)]
+        marks = [step for step in whole if self.landmark and step % self.landmark == 0]
         for step in whole[: -self.keep]:
-            files.remove_folder(self.path(step))
+            if step not in marks[-1:]:
+                files.remove_folder(self.path(step))
         for leftover in self.folder.glob(f"{files.ASIDE}*"):
             shutil.rmtree(leftover, ignore_errors=True)
 

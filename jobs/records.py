@@ -35,6 +35,7 @@ class Cause(StrEnum):
     OUT_OF_MEMORY = "out of memory"
     SUPERSEDED = "superseded"  # a newer attempt took the run over
     REFUSED = "refused"  # its input cannot be used
+    DIVERGED = "diverged"  # a loss, or a part of the state, is no longer finite
     CRASHED = "crashed"
     KILLED = "killed"  # no record of its end: SIGKILL, or the machine went down
 

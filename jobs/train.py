@@ -64,7 +64,8 @@ class Train(StageJob):
             return Result()
         final = outputs.checkpoints.path(loop.step)
         return Result(
-            [final / "state.pt", final / "manifest.json"], {"steps": loop.step, **variant.facts()}
+            [final / "state.pt", final / "manifest.json"],
+            {"steps": loop.step, **variant.facts(), **loop.went_back()},
         )
 
 

@@ -46,6 +46,22 @@ def test_only_the_newest_are_kept(store: Store) -> None:
     assert store.steps() == [20, 30, 40]
 
 
+def test_the_newest_landmark_stays_beside_them(store: Store) -> None:
+    store.landmark = 15  # of the steps here, 30 and 60 are multiples
+    for step in (40, 50, 55, 58):
+        store.commit(step, content(step))
+    assert store.steps() == [30, 50, 55, 58]
+    store.commit(60, content(60))
+    assert store.steps() == [55, 58, 60]
+
+
+def test_later_ones_can_be_dropped(store: Store) -> None:
+    store.drop_after(20)
+    store.drop_after(20)
+    assert store.steps() == [10, 20]
+    assert store.latest().step == 20
+
+
 def test_flipped_bit_is_skipped_with_a_warning_and_named(store: Store) -> None:
     flip_a_bit(store.path(30) / "state.pt")
     warnings: list[str] = []
