@@ -5,6 +5,7 @@ import io
 import pickle
 import re
 import shutil
+import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -105,6 +106,21 @@ class Store:
             manifest.read_file(folder, name)
         return Checkpoint(folder, manifest)
 
+    def await_open(self, step: int, patience_s: float = 60.0) -> Checkpoint:
+        """As `open`, for what a process on another machine has found to be good.
+
+        A file server's clients may see a new name, or what is in it, a while later than others.
+        """
+        end = time.monotonic() + patience_s
+        while True:
+            try:
+                return self.open(step)
+            except CheckpointError:
+                if time.monotonic() > end:
+                    raise
+            time.sleep(0.1)
+            self.steps()  # opening the folder makes the client ask again
+
     def latest(self, warn: Callable[[str], None] = lambda message: None) -> Checkpoint | None:
         """The newest good checkpoint; `warn` is told of each damaged one that is passed over.
 
@@ -147,6 +163,7 @@ class Store:
         All or nothing: raises OSError (a full disk) or whatever `guard` raises, and then the
         checkpoints are what they were before. A damaged folder of the same step is replaced.
         """
+        self.guard()  # here already, or else a run's folder that is gone would be made anew
         files.make_folder(self.folder)
         aside = self.folder / f"{files.ASIDE}{uuid.uuid4().hex}"
         aside.mkdir()

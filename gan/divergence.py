@@ -6,11 +6,11 @@ count, and every epoch's end is tested before it is saved. So neither the place 
 to, nor what becomes of it, depends on when the clock had it saved in between.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from checkpoints import CheckpointError, Store, files
+from checkpoints import Checkpoint, CheckpointError, Store, files
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -76,6 +76,22 @@ class Rollbacks:
             self.store.drop_after(int(record["rollbacks"][-1]["to_step"]))
             files.write_json(self.file, record | {"pending": False})
         return len(record["rollbacks"])
+
+    def latest(self, warn: Callable[[str], None]) -> Checkpoint | None:
+        """As `Store.latest`, of those that were not given up.
+
+        An attempt that was suspended in the middle of a commit may have finished it after another
+        one took over and went back; what it trained with, the run has given up.
+        """
+        checkpoint, back = self.store.latest(warn), self.list()
+        if checkpoint is None or not back or checkpoint.step <= back[-1]["to_step"]:
+            return checkpoint
+        if checkpoint.load().get("rollbacks", 0) >= len(back):
+            return checkpoint
+        warn(f"checkpoint removed: {checkpoint.folder} is from before the run was rolled back")
+        self.store.guard()
+        files.remove_folder(checkpoint.folder)
+        return self.latest(warn)
 
     def go_back(self, step: int, found: str, epoch_steps: int) -> None:
         """Make the newest checkpoint at an epoch's end the latest of all.

@@ -202,7 +202,8 @@ class Trainer:
         now = time.monotonic()
         if now > self._next_report:
             self._report("training")
-        if now - self._last_save > 60 * self.config.train.checkpoint_minutes:
+        due = now - self._last_save > 60 * self.config.train.checkpoint_minutes
+        if due and not self.saver.busy:  # a slow disk makes checkpoints rarer, not training slower
             self._save_if_finite()
 
     def running_means(self) -> dict[str, float]:
@@ -283,13 +284,13 @@ class Trainer:
     def save(self) -> None:
         """Start saving the present state, unless that is done or under way.
 
-        The log's entries up to here become durable first: going on from the checkpoint does not
-        write them again.
+        The log's entries up to here become durable first, in the background too: going on from the
+        checkpoint does not write them again.
         """
         if self.step == self._saved_step or not self.world.leads:
             return
         self._scalars.flush()
-        self.saver.save(self.step, self.state())
+        self.saver.save(self.step, self.state(), first=self._scalars.sync)
         self._saved_step, self._last_save = self.step, time.monotonic()
 
     def state(self) -> dict[str, Any]:
@@ -309,7 +310,7 @@ class Trainer:
         self._steps_done, rolled_back, checkpoint = 0, 0, None
         if self.world.leads:
             rolled_back = self.rollbacks.settle()
-            checkpoint = self.outputs.checkpoints.latest(self.hooks.say)
+            checkpoint = self.rollbacks.latest(self.hooks.say)
         step, rolled_back = self.world.broadcast(
             (checkpoint.step if checkpoint else None, rolled_back)
         )
@@ -318,7 +319,7 @@ class Trainer:
             self.variant.begin(anew=True)
             self.world.align(self._state_tensors())
             return
-        checkpoint = checkpoint or self.outputs.checkpoints.open(step)
+        checkpoint = checkpoint or self.outputs.checkpoints.await_open(step)
         state = checkpoint.load()
         try:
             self.variant.load_state(state["variant"])

@@ -2,6 +2,7 @@ import io
 import os
 import pickle
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,19 @@ def test_latest_is_what_was_committed_last(store: Store) -> None:
     latest = store.latest()
     assert latest.step == 30
     assert torch.equal(latest.load()["weights"], torch.full((100,), 30.0))
+
+
+@pytest.mark.parametrize("late", ["step-00000030", "step-00000030/manifest.json"])
+def test_what_is_seen_late_is_waited_for(store: Store, late: str) -> None:
+    name, hidden = store.folder / late, store.folder.parent / "hidden"
+    name.rename(hidden)
+    seen = threading.Timer(0.3, lambda: hidden.rename(name))
+    seen.start()
+    assert store.latest().step == 20  # meanwhile, whoever does not know of it makes do
+    assert store.await_open(30).load()["step"] == 30
+    seen.join()
+    with pytest.raises(CheckpointError, match=r"step-00000040/manifest\.json is missing"):
+        store.await_open(40, patience_s=0.0)
 
 
 def test_nothing_yet_is_none(tmp_path: Path) -> None:

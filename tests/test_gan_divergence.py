@@ -1,6 +1,7 @@
 """A run that diverges: nothing bad is saved, and going back is exact however it is broken off."""
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +28,7 @@ from gan.config import ACGANConfig, ClassifierConfig, RunConfig
 from gan.distributed import World
 from gan.divergence import NonFiniteLoss, first_non_finite
 from gan.rng import Draws
-from gan.trainer import Trainer
+from gan.trainer import Hooks, Trainer
 
 Poison = Callable[[Trainer], None]
 AT = 26  # in the second of two epochs of 22 steps; the log, every 5 steps, comes upon it at 30
@@ -55,10 +56,11 @@ def spoil_adams_memory(trainer: Trainer) -> None:
 def poison(
     trainer: Trainer, at: int = AT, spoil: Poison = spoil_a_weight, always: bool = False
 ) -> Trainer:
-    """Have a step fail with the run's own random numbers, or with any."""
+    """Have a step fail with the run's own random numbers, or with any; saves are waited for."""
     update = trainer.variant.update
 
     def failing(images: Tensor, labels: Tensor, draws: Draws) -> Tensor:
+        trainer.saver.wait()
         if draws.step == at and (always or draws.seed == trainer.config.seed):
             spoil(trainer)
         return update(images, labels, draws)
@@ -248,6 +250,31 @@ def test_a_list_that_is_lost_or_damaged(tiny_classifier: ClassifierConfig, tmp_p
     again = build_trainer(tmp_path, config)
     again.restore()
     assert (again.rolled_back, again.seed) == (1, trainer.seed)
+
+
+def test_a_checkpoint_that_comes_late_from_before_a_rollback_is_not_gone_on_from(
+    tiny_classifier: ClassifierConfig, tmp_path: Path
+) -> None:
+    """By an attempt that was suspended in the middle of a commit."""
+    config = rolling(tiny_classifier)
+    straight = poison(build_trainer(tmp_path / "a", config))
+    straight.train()
+    first = build_trainer(tmp_path / "b", config, quiet(StopAt(29)))
+    first.train()
+    kept = tmp_path / "kept"
+    shutil.copytree(first.outputs.checkpoints.path(first.step), kept)
+    poison(build_trainer(tmp_path / "b", config, quiet(StopAt(0)))).train()
+    first.outputs.checkpoints.drop_after(22)
+    again = poison(build_trainer(tmp_path / "b", config, quiet(KillAt(13))))
+    with pytest.raises(Killed):
+        again.train()
+    assert again.rolled_back == 1
+    kept.rename(first.outputs.checkpoints.path(first.step))
+    said: list[str] = []
+    last = poison(build_trainer(tmp_path / "b", config, Hooks(say=said.append)))
+    assert last.train() is None
+    assert any("is from before the run was rolled back" in line for line in said)
+    assert_same_end(straight, last, (tmp_path / "a", tmp_path / "b"))
 
 
 def test_one_that_was_taken_over_does_not_go_back(

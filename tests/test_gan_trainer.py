@@ -1,6 +1,7 @@
 """Exact resume: however often and wherever a run is broken off, it ends in the same bits."""
 
 import contextlib
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -107,6 +108,30 @@ def test_saving_more_often_changes_nothing(
     assert_same_end(*trainers, (tmp_path / "a", tmp_path / "b"))
 
 
+def test_a_slow_disk_makes_checkpoints_rarer_and_training_no_slower(
+    tiny_acgan: ACGANConfig, make_trainer: Make, tmp_path: Path
+) -> None:
+    """The first save of all does not come to its end before 15 steps are done."""
+    straight = make_trainer(tmp_path / "a", tiny_acgan, quiet())
+    straight.train()
+    often = replace(tiny_acgan, train=replace(tiny_acgan.train, checkpoint_minutes=1e-9))
+    slow = make_trainer(tmp_path / "b", often, quiet())
+    far_enough = threading.Event()
+    waited: list[bool] = []
+    slow.outputs.checkpoints.guard = lambda: waited.append(far_enough.wait(60))
+    step = slow.train_step
+
+    def noting() -> None:
+        step()
+        if slow.step == 15:
+            far_enough.set()
+
+    slow.train_step = noting
+    slow.train()
+    assert all(waited)
+    assert_same_end(straight, slow, (tmp_path / "a", tmp_path / "b"))
+
+
 def test_flipped_bit_falls_back_and_ends_the_same(
     tiny_classifier: ClassifierConfig, make_trainer: Make, tmp_path: Path
 ) -> None:
@@ -189,12 +214,12 @@ def test_gradient_norms_are_of_the_step_that_is_logged(
     assert after[8] != after[9]
 
 
-def test_a_checkpoint_without_gradient_norms_is_gone_on_from(
+def test_a_checkpoint_of_an_earlier_version_is_gone_on_from(
     tiny_classifier: ClassifierConfig, make_trainer: Make, tmp_path: Path
 ) -> None:
     trainer = make_trainer(tmp_path, tiny_classifier, quiet(StopAt(22)))
-    state = trainer.state
-    trainer.state = lambda: {k: v for k, v in state().items() if k != "gradient_norms"}
+    state, later = trainer.state, ("gradient_norms", "rollbacks")
+    trainer.state = lambda: {k: v for k, v in state().items() if k not in later}
     assert trainer.train() == "terminated"  # in the evaluation after the first epoch
     assert make_trainer(tmp_path, tiny_classifier, quiet()).train() is None
     steps, _ = scalars.read(tmp_path / "tensorboard")["train/gradient_norm_discriminator"]

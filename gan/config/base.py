@@ -36,7 +36,7 @@ class TrainConfig:
     keep_checkpoints: int = operational(3)
     """how many good checkpoints stay on the disk"""
     checkpoint_minutes: float = operational(10.0)
-    """save at least this often; an epoch's end is saved in any case"""
+    """save this often, or as often as the disk can; an epoch's end is saved in any case"""
     on_nan: Literal["stop", "roll-back"] = operational("stop")
     """what to do about a loss that is no number: stop, or roll-back to the last epoch's end and go
     on with other random numbers"""
