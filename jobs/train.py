@@ -99,6 +99,7 @@ class ProgressTeller:
         self._told = time.monotonic()
 
     def __call__(self, progress: "Progress") -> None:
+        self.context.attempt.guard()  # one that was suspended meanwhile ends here
         values = asdict(progress)
         save_progress(self.context.run, Train.stage, values)
         if time.monotonic() - self._told > _LINE_EVERY_S:
