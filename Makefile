@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: demo test lint campaign overhead status-speed visual-speed checkerboard crashes clean
+.PHONY: demo test lint campaign overhead status-speed visual-speed checkerboard crashes faults clean
 
 demo: $(READY)  ## train, sample, measure, draw and report, on the digits inside scikit-learn
 	$(BIN)/ganymede run demo
@@ -32,6 +32,9 @@ crashes: $(READY)  ## a run's folder after a kill or a power loss at every file 
 
 visual-speed: $(READY)  ## how long it takes to look into one network of S0's size
 	$(BIN)/python -m benchmarks.visual
+
+faults: $(READY)  ## a run whose disk fails at every write, once and for good
+	$(BIN)/python -m benchmarks.faults
 
 checkerboard: $(READY)  ## what three ways of doubling a picture leave in it
 	$(BIN)/python -m benchmarks.checkerboard

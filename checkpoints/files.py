@@ -100,8 +100,13 @@ def write_bytes(path: Path, data: bytes | memoryview, sync: bool = True) -> None
     With `sync` it is on the disk when this returns; without, only other processes see it at once.
     Raises OSError (a full disk, a read-only folder), and then `path` is what it was before.
     """
-    with written_aside(path, data, sync) as aside:
-        aside.replace(path)
+    try:
+        with written_aside(path, data, sync) as aside:
+            aside.replace(path)
+    except FileNotFoundError:
+        # Its age is told by a clock: somebody whose clock is ahead may have cleared it away.
+        with written_aside(path, data, sync) as aside:
+            aside.replace(path)
     if sync:
         sync_folder(path.parent)
 
@@ -109,7 +114,11 @@ def write_bytes(path: Path, data: bytes | memoryview, sync: bool = True) -> None
 def create_bytes(path: Path, data: bytes) -> None:
     """Write `path` in one step. Raises FileExistsError if it is there: one caller wins."""
     with written_aside(path, data) as aside:
-        os.link(aside, path)  # unlike rename, refuses an existing name; unlike O_EXCL, never empty
+        try:
+            os.link(aside, path)  # unlike rename, refuses an existing name; not O_EXCL: never empty
+        except FileExistsError:
+            if aside.stat().st_nlink < 2:  # 2: done; only the file server's first answer was lost
+                raise
     sync_folder(path.parent)
 
 

@@ -3,6 +3,7 @@
 import io
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -28,17 +29,25 @@ class BackgroundSaver:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._pending: Future[None] | None = None
 
-    def save(self, step: int, state: dict[str, Any]) -> None:
+    @property
+    def busy(self) -> bool:
+        """Whether a save is under way, so that the next one would have to wait."""
+        return self._pending is not None and not self._pending.done()
+
+    def save(
+        self, step: int, state: dict[str, Any], first: Callable[[], None] = lambda: None
+    ) -> None:
         """Start saving a tree of tensors and plain values as the checkpoint of `step`.
 
         Waits for the save before, if that is still under way, and raises its error if it failed.
+        `first` is called in the background, before anything is written.
         """
         started = time.monotonic()
         self.wait()
         tree = self._copy(state, "")
         if torch.cuda.is_available():
             torch.cuda.synchronize()
-        self._pending = self._thread.submit(self._write, step, tree, started)
+        self._pending = self._thread.submit(self._write, step, tree, started, first)
         self.stalled_s = time.monotonic() - started
 
     def check(self) -> None:
@@ -59,7 +68,10 @@ class BackgroundSaver:
         finally:
             self._thread.shutdown()
 
-    def _write(self, step: int, tree: dict[str, Any], started: float) -> None:
+    def _write(
+        self, step: int, tree: dict[str, Any], started: float, first: Callable[[], None]
+    ) -> None:
+        first()
         # Serialised in memory first: a full disk is then a plain OSError of a plain write.
         stream = io.BytesIO()
         torch.save(tree, stream)

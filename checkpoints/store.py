@@ -5,6 +5,7 @@ import io
 import pickle
 import re
 import shutil
+import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -69,8 +70,11 @@ class Store:
 
     `identity` is the hash of the run's config: a checkpoint of another config is not used. `keep`
     is how many good checkpoints stay. `guard` is called right before each commit and raises if this
-    process may no longer write (another attempt has taken the run over).
+    process may no longer write (another attempt has taken the run over). Of the checkpoints whose
+    step is a multiple of `landmark` the newest good one stays beside those; 0: none does.
     """
+
+    landmark = 0
 
     def __init__(
         self,
@@ -101,6 +105,21 @@ class Store:
         for name in manifest.files:
             manifest.read_file(folder, name)
         return Checkpoint(folder, manifest)
+
+    def await_open(self, step: int, patience_s: float = 60.0) -> Checkpoint:
+        """As `open`, for what a process on another machine has found to be good.
+
+        A file server's clients may see a new name, or what is in it, a while later than others.
+        """
+        end = time.monotonic() + patience_s
+        while True:
+            try:
+                return self.open(step)
+            except CheckpointError:
+                if time.monotonic() > end:
+                    raise
+            time.sleep(0.1)
+            self.steps()  # opening the folder makes the client ask again
 
     def latest(self, warn: Callable[[str], None] = lambda message: None) -> Checkpoint | None:
         """The newest good checkpoint; `warn` is told of each damaged one that is passed over.
@@ -144,6 +163,7 @@ class Store:
         All or nothing: raises OSError (a full disk) or whatever `guard` raises, and then the
         checkpoints are what they were before. A damaged folder of the same step is replaced.
         """
+        self.guard()  # here already, or else a run's folder that is gone would be made anew
         files.make_folder(self.folder)
         aside = self.folder / f"{files.ASIDE}{uuid.uuid4().hex}"
         aside.mkdir()
@@ -159,6 +179,12 @@ class Store:
             raise
         files.sync_folder(self.folder)
         self._prune(step)
+
+    def drop_after(self, step: int) -> None:
+        """Remove all checkpoints of later steps, the latest first."""
+        for later in reversed(self.steps()):
+            if later > step:
+                files.remove_folder(self.path(later))
 
     def _replace(self, aside: Path, target: Path) -> None:
         if target.exists():
@@ -176,8 +202,10 @@ class Store:
         so that they never push out a good one. All of these are left for `verify` to name.
         """
         whole = [step for step in self.steps() if step <= committed and self._is_whole(step)]
+        marks = [step for step in whole if self.landmark and step % self.landmark == 0]
         for step in whole[: -self.keep]:
-            files.remove_folder(self.path(step))
+            if step not in marks[-1:]:
+                files.remove_folder(self.path(step))
         for leftover in self.folder.glob(f"{files.ASIDE}*"):
             shutil.rmtree(leftover, ignore_errors=True)
 

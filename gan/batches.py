@@ -88,6 +88,7 @@ class Batches:
         share: Share | None = None,
     ) -> None:
         self.config, self.device = config, device
+        self._seed = config.seed
         self.share = share or share_of(config.train.batch_size, rank=0, size=1)
         self.images = _placed(data.train_images, device)
         self.labels = torch.from_numpy(data.train_labels).to(self.images.place)  # (N,) int64
@@ -95,11 +96,15 @@ class Batches:
         self.steps_per_epoch = self.steps_per_pass * config.train.passes_per_epoch
         self._order_of: tuple[int, Tensor] | None = None
 
+    def reseed(self, seed: int) -> None:
+        """Take another seed's order from now on."""
+        self._seed, self._order_of = seed, None
+
     def indices(self, step: int) -> Tensor:
         """Which images (B,) the step uses; of a share, the rows that are this rank's."""
         pass_number, place = divmod(step, self.steps_per_pass)
         if self._order_of is None or self._order_of[0] != pass_number:
-            generator = rng.generator(self.config.seed, rng.Stream.ORDER, pass_number)
+            generator = rng.generator(self._seed, rng.Stream.ORDER, pass_number)
             order = torch.from_numpy(generator.permutation(len(self.labels)))
             self._order_of = pass_number, order.to(self.images.place)
         first = place * self.share.total

@@ -43,6 +43,7 @@ class Stream(IntEnum):
     MAXIMISE = 17
     ATTACK = 18
     TRUNCATION = 19
+    ROLLBACK = 20
 
 
 def generator(seed: int, stream: Stream, step: int = 0) -> np.random.Generator:
@@ -51,6 +52,13 @@ def generator(seed: int, stream: Stream, step: int = 0) -> np.random.Generator:
     # The step stands in the counter's highest word: each step owns 2**192 blocks of its own.
     counter = np.array([0, 0, 0, step], dtype=np.uint64)
     return np.random.Generator(np.random.Philox(key=key, counter=counter))
+
+
+def seed_after(seed: int, rollbacks: int) -> int:
+    """The seed of training that went back `rollbacks` times; `seed` itself if it never did."""
+    if not rollbacks:
+        return seed
+    return int(generator(seed, Stream.ROLLBACK, rollbacks).integers(1 << 63))
 
 
 def seed_torch(seed: int, stream: Stream, step: int = 0) -> None:

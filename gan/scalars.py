@@ -2,6 +2,7 @@
 
 import logging
 import os
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,7 +24,8 @@ class ScalarLog:
     later: the run went back to before it, and will log it again. TensorBoard reads the files in the
     order of their names, so they are numbered. (torch's SummaryWriter puts the second of the clock,
     the host and the process there: two attempts in one second, or a clock set back, and the mark
-    takes effect on the wrong file.) Written without a thread: a full disk is an OSError here.
+    takes effect on the wrong file.) Written without a thread: a full disk is an OSError here. Only
+    `sync` may be called from another one.
     """
 
     def __init__(self, folder: Path, purge_step: int) -> None:
@@ -33,6 +35,7 @@ class ScalarLog:
         files.make_folder(folder)
         number = max((_number(path) for path in folder.glob(f"{_PREFIX}*")), default=0) + 1
         self._event = Event
+        self._closing = threading.Lock()
         self._file = (folder / f"{_PREFIX}{number:010d}").open("xb")
         files.sync_folder(folder)  # what is flushed later is durable only under a durable name
         self._records = RecordWriter(self._file)
@@ -57,12 +60,23 @@ class ScalarLog:
         self._write(step=step, summary=image(tag, picture, dataformats="HWC"))
 
     def flush(self) -> None:
-        """Make everything durable."""
+        """Hand everything to the system: after `sync` it is durable, too."""
         self._records.flush()
-        os.fsync(self._file.fileno())
+
+    def sync(self) -> None:
+        """Make durable what was flushed. May take long, where the file system is slow."""
+        with self._closing:
+            if not self._file.closed:
+                os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        self._records.close()
+        """Make everything durable, and end."""
+        try:
+            self.flush()
+            self.sync()
+        finally:
+            with self._closing:
+                self._records.close()
 
 
 def _number(path: Path) -> int:

@@ -4,66 +4,28 @@ import contextlib
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from checkpoints import CheckpointError, Store
+from checkpoints import CheckpointError
 from checkpoints.saver import BackgroundSaver
 from gan import evaluation, rng
 from gan.batches import Batches
 from gan.config import ConfigError, RunConfig
 from gan.data import ImageSet
-from gan.samples import SampleStore
+from gan.divergence import NonFiniteLoss, Rollbacks, first_non_finite
 from gan.scalars import ScalarLog
+from gan.surroundings import Hooks, Outputs, Progress
 from gan.variants import Variant
 from gan.visual import grids, origin
+
+__all__ = ["Hooks", "NonFiniteLoss", "Outputs", "Progress", "Trainer"]
 
 _REPORT_S = 0.5  # seconds between two progress reports
 _GRID_SEED = 352  # S0's, the same in every run
 _MOST_RANKS = 1 << 16
 _GRID_COLUMNS = 10  # where there are no classes
-
-
-class NonFiniteLoss(ArithmeticError):
-    """A loss term became infinite or not a number."""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where training is, for whoever watches."""
-
-    step: int
-    total_steps: int
-    epoch: int  # from 1
-    epochs: int
-    steps_per_second: float  # of this attempt; 0 while unknown
-    phase: str  # "training", "evaluating", "sampling"
-
-
-@dataclass(frozen=True)
-class Outputs:
-    """Where a run's products go."""
-
-    checkpoints: Store
-    samples: SampleStore
-    scalars: Path  # folder of TensorBoard's event files
-    figures: Path  # folder
-
-
-@dataclass(frozen=True)
-class Hooks:
-    """How the loop and its surroundings talk to each other.
-
-    `stop` is asked often, is told how many seconds a save may take, and answers with a reason once
-    training must end. `report` hears of progress, `say` of events, in words.
-    """
-
-    stop: Callable[[float], str | None] = lambda save_s: None
-    report: Callable[[Progress], None] = lambda progress: None
-    say: Callable[[str], None] = print
 
 
 class Trainer:
@@ -75,7 +37,8 @@ class Trainer:
     bytes to the same places.
 
     Of several ranks (the variant's `world`) each trains on its share of every batch; rank 0 alone
-    evaluates, samples and writes, and all of them stop after the same step.
+    evaluates, samples and writes, and all of them stop after the same step. All of them find a loss
+    that is not finite after the same step too: at a mark of the log, or at an epoch's end.
     """
 
     def __init__(
@@ -94,8 +57,11 @@ class Trainer:
         self.device = variant.device
         self.batches = Batches(data, config, self.device, self.share)
         self.saver = BackgroundSaver(outputs.checkpoints)
+        self.rollbacks = Rollbacks(outputs.checkpoints)
+        if self._may_roll_back:
+            outputs.checkpoints.landmark = self.batches.steps_per_epoch
         self.total_steps = config.train.epochs * self.batches.steps_per_epoch
-        self.step = 0
+        self.step, self.seed, self.rolled_back = 0, config.seed, 0
         self.term_sums = torch.zeros(len(variant.terms), dtype=torch.float64, device=self.device)
         self.term_count = 0
         self._earlier_norms: dict[str, torch.Tensor] = {}  # of gradients, as a checkpoint has them
@@ -120,15 +86,56 @@ class Trainer:
         with contextlib.ExitStack() as closing:
             closing.enter_context(contextlib.closing(self.batches))
             closing.enter_context(contextlib.closing(self.saver))
-            self.restore()
+            while True:
+                self.restore()
+                try:
+                    reason = self._run_logged()
+                except NonFiniteLoss as error:
+                    self._roll_back(error)
+                    continue
+                self.saver.wait()
+                return reason
+
+    def went_back(self) -> dict[str, Any]:
+        """For the record of the finished training: how often it was rolled back, and why."""
+        return {"rollbacks": self.rollbacks.list()} if self.rolled_back else {}
+
+    def _run_logged(self) -> str | None:
+        with contextlib.ExitStack() as closing:
             if self.world.leads:
                 log = ScalarLog(self.outputs.scalars, purge_step=self._first_unlogged_step())
                 self._scalars = closing.enter_context(contextlib.closing(log))
+            if self.step == 0 and self._may_roll_back:
+                self.save()  # to have somewhere to go back to
             reason = self._run_epochs()
             if reason:
+                self.require_finite()
                 self.save()
-            self.saver.wait()
             return reason
+
+    @property
+    def _may_roll_back(self) -> bool:
+        return self.config.train.on_nan == "roll-back"
+
+    def _roll_back(self, error: NonFiniteLoss) -> None:
+        """Go back to the last epoch's end, or raise the error again, with what can be done."""
+        if self.world.leads:
+            self.saver.wait()
+        if not self._may_roll_back:
+            raise NonFiniteLoss(
+                f"{error}; the last checkpoint, of step {self._saved_step or 0}, is good, and a "
+                "resume comes to the same place: give a smaller --optim.learning-rate under "
+                "another --name, or --train.on-nan roll-back"
+            ) from error
+        if self.rolled_back >= self.config.train.most_rollbacks:
+            raise NonFiniteLoss(
+                f"{error}, after {self.rolled_back} rollbacks: as many as "
+                "--train.most-rollbacks allows; a resume comes to the same place"
+            ) from error
+        if self.world.leads:
+            self.rollbacks.go_back(self.step, str(error), self.batches.steps_per_epoch)
+        self.variant.forget_gradients()
+        self.hooks.say(f"{error}: rolling back, to go on with other random numbers")
 
     def _run_epochs(self) -> str | None:
         if self._at_epoch_end and (reason := self.finish_epoch()):
@@ -164,17 +171,14 @@ class Trainer:
             self.train_step()
             if self.world.end_step():
                 return self.world.agree(reason)
-            if self.world.leads:
-                self._between_steps(end)
+            self._between_steps(end)
         return None
 
     def train_step(self) -> None:
         share = (self.share.start, self.share.stop, self.share.total)
-        draws = rng.Draws(self.config.seed, self.step, self.device, share)
+        draws = rng.Draws(self.seed, self.step, self.device, share)
         # For dropout, which draws on the device from torch's own generator: a mask a rank and step.
-        rng.seed_torch(
-            self.config.seed, rng.Stream.DROPOUT, self.step * _MOST_RANKS + self.world.rank
-        )
+        rng.seed_torch(self.seed, rng.Stream.DROPOUT, self.step * _MOST_RANKS + self.world.rank)
         images, labels = self.batches.at(self.step, draws)
         self.term_sums += self.variant.update(images, labels, draws)
         self.term_count += 1
@@ -187,14 +191,20 @@ class Trainer:
                 self._report("training")
 
     def _between_steps(self, end: int) -> None:
-        self.saver.check()
+        means = {}
         if self.step < end and self.step % self.config.train.log_every == 0:
-            self._scalars.add(self.step, self.running_means() | self.gradient_norms())
+            means = self.running_means()
+        if not self.world.leads:
+            return
+        self.saver.check()
+        if means:
+            self._scalars.add(self.step, means | self.gradient_norms())
         now = time.monotonic()
         if now > self._next_report:
             self._report("training")
-        if now - self._last_save > 60 * self.config.train.checkpoint_minutes:
-            self.save()
+        due = now - self._last_save > 60 * self.config.train.checkpoint_minutes
+        if due and not self.saver.busy:  # a slow disk makes checkpoints rarer, not training slower
+            self._save_if_finite()
 
     def running_means(self) -> dict[str, float]:
         """Means of the loss terms since the epoch began. Raises NonFiniteLoss."""
@@ -202,11 +212,15 @@ class Trainer:
         named = {f"train/{t}": m for t, m in zip(self.variant.terms, means, strict=True)}
         for name, mean in named.items():
             if not math.isfinite(mean):
-                raise NonFiniteLoss(
-                    f"{name} is {mean} at step {self.step}; earlier checkpoints are kept, "
-                    "and a smaller optim.learning-rate may help"
-                )
+                raise NonFiniteLoss(f"{name} is {mean} at step {self.step}")
         return named
+
+    def require_finite(self) -> None:
+        """Raise NonFiniteLoss unless the state may be saved: means, weights, what Adam keeps."""
+        if self.term_count:
+            self.running_means()
+        if name := first_non_finite(self.variant.state()):
+            raise NonFiniteLoss(f"{name} is not finite at step {self.step}")
 
     def gradient_norms(self) -> dict[str, float]:
         """Length of each player's gradient, of its latest step: no mean, unlike the terms."""
@@ -218,6 +232,7 @@ class Trainer:
 
     def finish_epoch(self) -> str | None:
         """Save, evaluate, sample and log; returns the reason if stopped before all was done."""
+        self.require_finite()
         return self.world.agree(self._finish_epoch() if self.world.leads else None)
 
     def _finish_epoch(self) -> str | None:
@@ -256,16 +271,26 @@ class Trainer:
         grids.save(self.outputs.figures / f"epoch-{number:04d}.png", images, columns, notes)
         self._scalars.add_picture(self.step, "samples", grids.grid(images, columns))
 
+    def _save_if_finite(self) -> None:
+        """Of several ranks only this one is here; all of them find the fault a little later."""
+        try:
+            self.require_finite()
+        except NonFiniteLoss as error:
+            self.hooks.say(f"not saved: {error}")
+            self._last_save = time.monotonic()
+        else:
+            self.save()
+
     def save(self) -> None:
         """Start saving the present state, unless that is done or under way.
 
-        The log's entries up to here become durable first: going on from the checkpoint does not
-        write them again.
+        The log's entries up to here become durable first, in the background too: going on from the
+        checkpoint does not write them again.
         """
         if self.step == self._saved_step or not self.world.leads:
             return
         self._scalars.flush()
-        self.saver.save(self.step, self.state())
+        self.saver.save(self.step, self.state(), first=self._scalars.sync)
         self._saved_step, self._last_save = self.step, time.monotonic()
 
     def state(self) -> dict[str, Any]:
@@ -276,18 +301,25 @@ class Trainer:
             "term_sums": self.term_sums,
             "term_count": self.term_count,
             "gradient_norms": self._norms(),
+            "rollbacks": self.rolled_back,
         }
 
     def restore(self) -> None:
         """Go on from the latest good checkpoint, if there is any. Raises CheckpointError."""
         self._last_save = self._started = time.monotonic()
-        checkpoint = self.outputs.checkpoints.latest(self.hooks.say) if self.world.leads else None
-        step = self.world.broadcast(checkpoint.step if checkpoint else None)
+        self._steps_done, rolled_back, checkpoint = 0, 0, None
+        if self.world.leads:
+            rolled_back = self.rollbacks.settle()
+            checkpoint = self.rollbacks.latest(self.hooks.say)
+        step, rolled_back = self.world.broadcast(
+            (checkpoint.step if checkpoint else None, rolled_back)
+        )
         if step is None:
+            self._reseed(rolled_back)
             self.variant.begin(anew=True)
             self.world.align(self._state_tensors())
             return
-        checkpoint = checkpoint or self.outputs.checkpoints.open(step)
+        checkpoint = checkpoint or self.outputs.checkpoints.await_open(step)
         state = checkpoint.load()
         try:
             self.variant.load_state(state["variant"])
@@ -296,9 +328,16 @@ class Trainer:
         except (KeyError, RuntimeError, TypeError) as error:
             raise CheckpointError(f"{checkpoint.folder} is of another network: {error}") from error
         self._earlier_norms = state.get("gradient_norms", {})  # not in those of earlier versions
+        # More than are listed, if the list was lost.
+        self._reseed(max(rolled_back, state.get("rollbacks", 0)))
         self.variant.begin(anew=False)
         self._saved_step = self.step
         self.hooks.say(f"going on from step {self.step} ({checkpoint.folder.name})")
+
+    def _reseed(self, rolled_back: int) -> None:
+        self.rolled_back = rolled_back
+        self.seed = rng.seed_after(self.config.seed, rolled_back)
+        self.batches.reseed(self.seed)
 
     def _state_tensors(self) -> list[torch.Tensor]:
         networks = self.variant.networks.values()

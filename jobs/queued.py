@@ -72,13 +72,15 @@ class Queued:
 
     def _find_lost(self, stage: Stage, record: Record) -> None:
         """A client died between submitting and writing the answer down: look for its job."""
+        first_look = time.monotonic()
         while not (job_id := submissions.job_of(record, self.states)):
             if submissions.is_under_way(record):
                 raise RunError(
                     f"{stage.name} of {stage.run.path} is being submitted by process "
                     f"{record['pid']} on {record['host']}"
                 )
-            if time.time() - record["intended"] > _LOST_S:
+            waited = time.monotonic() - first_look  # as a clock that was set back never gets there
+            if max(waited, time.time() - record["intended"]) > _LOST_S:
                 submissions.refused(stage.run, record, "never arrived")
                 return
             self.say(f"{stage.name}: an earlier submission got no answer; looking for its job")

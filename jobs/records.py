@@ -36,6 +36,7 @@ class Cause(StrEnum):
     UNWRITABLE = "cannot write"  # a folder of the run
     SUPERSEDED = "superseded"  # a newer attempt took the run over
     REFUSED = "refused"  # its input cannot be used
+    DIVERGED = "diverged"  # a loss, or a part of the state, is no longer finite
     CRASHED = "crashed"
     KILLED = "killed"  # no record of its end: SIGKILL, or the machine went down
 
@@ -119,6 +120,31 @@ def boot_id() -> str:
     return str(psutil.boot_time())
 
 
+def this_process() -> dict[str, Any]:
+    """What a record says of the process that writes it; see `is_here` and `is_alive`."""
+    process = psutil.Process()
+    facts: dict[str, Any] = {
+        "host": platform.node(),
+        "boot_id": boot_id(),
+        "pid": process.pid,
+        "process_started": process.create_time(),
+    }
+    ticks = _ticks(process.pid)
+    return facts if ticks is None else facts | {"process_ticks": ticks}
+
+
+def _ticks(pid: int) -> int | None:
+    """When a process began, counted from the machine's start: no change of the clock moves it.
+
+    (psutil adds the time of the start, which the system reckons back from its present clock.)
+    """
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    return int(stat.rpartition(")")[2].split()[19])  # proc_pid_stat(5): field 22, starttime
+
+
 def is_here(record: dict[str, Any]) -> bool:
     """Whether the attempt's process id means something on this machine."""
     return bool(record["host"] == platform.node() and record["boot_id"] == boot_id())
@@ -136,6 +162,8 @@ def is_alive(record: dict[str, Any]) -> bool:
     try:
         process = psutil.Process(record["pid"])
         alive = process.status() != psutil.STATUS_ZOMBIE
+        if "process_ticks" in record:
+            return alive and _ticks(process.pid) == record["process_ticks"]
         return alive and abs(process.create_time() - record["process_started"]) < 1
     except psutil.NoSuchProcess:
         return False
@@ -170,15 +198,11 @@ class Attempt:
                     f"(process {record['pid']} on {record['host']})"
                 )
             attempt = cls(run, stage, record["number"] + 1 if record else 1)
-            process = psutil.Process()
             new = {
                 "stage": stage,
                 "number": attempt.number,
                 "started": time.time(),  # UTC seconds
-                "host": platform.node(),
-                "boot_id": boot_id(),
-                "pid": process.pid,
-                "process_started": process.create_time(),
+                **this_process(),
                 **facts,
             }
             try:
@@ -203,9 +227,20 @@ class Attempt:
         return self.run.attempts / f".ballast-{self.stage}-{self.number:04d}"
 
     def guard(self) -> None:
-        """Raise Superseded if a newer attempt exists. Called right before every commit."""
-        if self.run.attempt_file(self.stage, self.number + 1).exists():
+        """Called right before every commit. Raises Superseded if a newer attempt exists, RunError
+        if this one's record is gone: the folder was removed, or moved elsewhere.
+
+        The folder is listed anew: a file server's client asks again when a folder is opened, while
+        it may remember for a minute that a name was not there.
+        """
+        newest_number = newest(self.run.attempts).get(self.stage, 0)
+        if newest_number > self.number:
             raise Superseded(f"attempt {self.number} of {self.stage} was taken over")
+        if newest_number < self.number:
+            raise RunError(
+                f"{self.run.attempt_file(self.stage, self.number)} is gone: the run's folder was "
+                "removed or moved; nothing more is written"
+            )
 
     @property
     def started(self) -> float:

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 from checkpoints import CheckpointError, files
 from gan.config import ConfigError
 from gan.data import DataError
+from gan.divergence import NonFiniteLoss
 from jobs import energy, liveness, ranks, records
 from jobs.drawing.folders import Unwritable
 from jobs.ranks import Meeting, Place
@@ -34,9 +35,10 @@ EXIT_STATUS = {
     Cause.OUT_OF_MEMORY: 1,
     Cause.UNWRITABLE: 1,
     Cause.SUPERSEDED: 1,
+    Cause.DIVERGED: 1,
 }
 EXIT_REQUEUE = 85  # as in slurm/scripts/attempt.sh: saved, and wants to go on
-_EXIT_CANCELLED = 1
+_EXIT_CANCELLED = _EXIT_CRASHED = 1
 UNASKED = "the scheduler could not be asked why"  # in the log, where it does not answer
 _IDLE = 3  # attempts without progress before a time limit counts as too short
 _NO_MEMORY = ("out of memory", "can't allocate memory")  # CUDA's allocator, and the CPU's
@@ -242,7 +244,8 @@ def _record_failure(attempt: Attempt, error: BaseException) -> Cause:
         cause, message, trace = Cause(noted["cause"]), noted["error"], noted["traceback"]
     say(f"{attempt.stage} ended: {cause}: {message}")
     try:
-        attempt.end(cause, error=message, traceback=trace)
+        status = EXIT_STATUS.get(cause, _EXIT_CRASHED)
+        attempt.end(cause, error=message, traceback=trace, exit_status=status)
     except OSError as unwritten:
         say(f"the end could not be recorded: {unwritten}")
     return cause
@@ -268,6 +271,8 @@ def cause_of(error: BaseException) -> Cause:
         return Cause.REFUSED
     if isinstance(error, records.Superseded):
         return Cause.SUPERSEDED
+    if isinstance(error, NonFiniteLoss):
+        return Cause.DIVERGED
     if isinstance(error, KeyboardInterrupt):
         return Cause.INTERRUPTED
     if type(error).__name__ == "PeerLost":  # by name: torch is not loaded just to tell

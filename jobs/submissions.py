@@ -3,12 +3,9 @@
 A client that dies in between, or whose answer is lost, leaves a token by which the job is found.
 """
 
-import platform
 import secrets
 import time
 from typing import Any
-
-import psutil
 
 from checkpoints import files
 from jobs import records
@@ -39,17 +36,13 @@ def intend(
     `seen` is the number of the newest submission that the caller knows of, 0 for none. Raises
     RunError if there has been another one since: of two clients at it, one goes on.
     """
-    process = psutil.Process()
     record = {
         "stage": stage,
         "number": seen + 1,
         "token": token,
         "index": index,
         "intended": time.time(),  # UTC seconds
-        "host": platform.node(),
-        "boot_id": records.boot_id(),
-        "pid": process.pid,
-        "process_started": process.create_time(),
+        **records.this_process(),
         **facts,
     }
     try:
@@ -68,7 +61,9 @@ def is_under_way(record: dict[str, Any]) -> bool:
     """
     if not {"job_id", "refused", "unanswered"}.isdisjoint(record):
         return False
-    return records.is_alive(record) and time.time() - record["intended"] < _LONGEST_S
+    if not records.is_alive(record):
+        return False
+    return records.is_here(record) or time.time() - record["intended"] < _LONGEST_S
 
 
 def accepted(run: Run, record: dict[str, Any], number: str) -> str:

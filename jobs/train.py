@@ -64,7 +64,8 @@ class Train(StageJob):
             return Result()
         final = outputs.checkpoints.path(loop.step)
         return Result(
-            [final / "state.pt", final / "manifest.json"], {"steps": loop.step, **variant.facts()}
+            [final / "state.pt", final / "manifest.json"],
+            {"steps": loop.step, **variant.facts(), **loop.went_back()},
         )
 
 
@@ -98,6 +99,7 @@ class ProgressTeller:
         self._told = time.monotonic()
 
     def __call__(self, progress: "Progress") -> None:
+        self.context.attempt.guard()  # one that was suspended meanwhile ends here
         values = asdict(progress)
         save_progress(self.context.run, Train.stage, values)
         if time.monotonic() - self._told > _LINE_EVERY_S:

@@ -40,6 +40,43 @@ def test_json_carries_any_letters(tmp_path: Path) -> None:
     assert files.read_json(tmp_path / "a.json") == value
 
 
+def test_what_others_clear_away_too_early_is_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By somebody whose clock is hours ahead."""
+    ahead = time.time() + 7200
+    replace = Path.replace
+
+    def clearing(aside: Path, target: Path) -> Path:
+        monkeypatch.setattr(Path, "replace", replace)
+        with monkeypatch.context() as patch:
+            patch.setattr(files.time, "time", lambda: ahead)
+            files.remove_leftovers(aside.parent)
+        assert not aside.exists()
+        return aside.replace(target)
+
+    monkeypatch.setattr(Path, "replace", clearing)
+    files.write_bytes(tmp_path / "file", b"all of it")
+    assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("file", b"all of it")]
+
+
+def test_a_claim_whose_answer_was_lost_is_still_a_claim(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file server does it, its answer is lost, and the question that is sent again fails."""
+    link = os.link
+
+    def twice(source: Path, target: Path) -> None:
+        link(source, target)
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", twice)
+    files.create_bytes(tmp_path / "claim", b"mine")
+    with pytest.raises(FileExistsError):
+        files.create_bytes(tmp_path / "claim", b"another's")
+    assert (tmp_path / "claim").read_bytes() == b"mine"
+
+
 def test_a_new_folder_is_whole_or_not_there(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "folder"
     with files.new_folder(path) as aside:

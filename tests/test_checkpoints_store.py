@@ -2,6 +2,7 @@ import io
 import os
 import pickle
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,19 @@ def test_latest_is_what_was_committed_last(store: Store) -> None:
     assert torch.equal(latest.load()["weights"], torch.full((100,), 30.0))
 
 
+@pytest.mark.parametrize("late", ["step-00000030", "step-00000030/manifest.json"])
+def test_what_is_seen_late_is_waited_for(store: Store, late: str) -> None:
+    name, hidden = store.folder / late, store.folder.parent / "hidden"
+    name.rename(hidden)
+    seen = threading.Timer(0.3, lambda: hidden.rename(name))
+    seen.start()
+    assert store.latest().step == 20  # meanwhile, whoever does not know of it makes do
+    assert store.await_open(30).load()["step"] == 30
+    seen.join()
+    with pytest.raises(CheckpointError, match=r"step-00000040/manifest\.json is missing"):
+        store.await_open(40, patience_s=0.0)
+
+
 def test_nothing_yet_is_none(tmp_path: Path) -> None:
     assert Store(tmp_path / "none", "identity").latest() is None
 
@@ -44,6 +58,22 @@ def test_nothing_yet_is_none(tmp_path: Path) -> None:
 def test_only_the_newest_are_kept(store: Store) -> None:
     store.commit(40, content(40))
     assert store.steps() == [20, 30, 40]
+
+
+def test_the_newest_landmark_stays_beside_them(store: Store) -> None:
+    store.landmark = 15  # of the steps here, 30 and 60 are multiples
+    for step in (40, 50, 55, 58):
+        store.commit(step, content(step))
+    assert store.steps() == [30, 50, 55, 58]
+    store.commit(60, content(60))
+    assert store.steps() == [55, 58, 60]
+
+
+def test_later_ones_can_be_dropped(store: Store) -> None:
+    store.drop_after(20)
+    store.drop_after(20)
+    assert store.steps() == [10, 20]
+    assert store.latest().step == 20
 
 
 def test_flipped_bit_is_skipped_with_a_warning_and_named(store: Store) -> None:

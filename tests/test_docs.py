@@ -3,13 +3,16 @@
 import re
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 
 
-def test_every_row_of_the_cluster_table_names_tests_that_exist() -> None:
-    text = (ROOT / "docs" / "clusters.md").read_text()
+@pytest.mark.parametrize(("document", "least"), [("clusters.md", 20), ("reliability.md", 5)])
+def test_every_row_of_a_table_of_troubles_names_tests_that_exist(document: str, least: int) -> None:
+    text = (ROOT / "docs" / document).read_text()
     rows = [line for line in text.splitlines() if line.startswith("| ") and "test_" in line]
-    assert len(rows) > 20
+    assert len(rows) > least
     for row in rows:
         named = re.findall(r"`([\w/]*test_\w+\.py)?(?:::(test_\w+))?`", row.rpartition(" | ")[2])
         file = ""

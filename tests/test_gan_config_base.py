@@ -14,6 +14,7 @@ LATER = {
 OPERATIONAL = {
     "data.root", "data.download", "data.memory_gb", "data.copy_to", "train.log_every",
     "train.keep_checkpoints", "train.checkpoint_minutes", "train.energy_country",
+    "train.on_nan", "train.most_rollbacks",
 }  # fmt: skip
 
 

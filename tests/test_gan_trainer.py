@@ -1,26 +1,22 @@
 """Exact resume: however often and wherever a run is broken off, it ends in the same bits."""
 
 import contextlib
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from states import assert_same_state
-from trainers import StopAt, products, quiet
+from trainers import KillAt, Killed, StopAt, assert_same_end, final_state, quiet
 
 from checkpoints import CheckpointError
 from gan import samples, scalars
-from gan.config import ACGANConfig, ClassifierConfig, Game, RunConfig
+from gan.config import ACGANConfig, ClassifierConfig, Game, RunConfig, saturation_step
 from gan.trainer import Hooks, NonFiniteLoss, Trainer
 
 Make = Callable[..., Trainer]
-
-
-def final_state(trainer: Trainer) -> dict:
-    return trainer.outputs.checkpoints.latest().load()
 
 
 def fast(config: RunConfig) -> RunConfig:
@@ -45,19 +41,6 @@ def config(request: pytest.FixtureRequest) -> RunConfig:
     return {"": lambda c: c, "fast": fast, "dropping": dropping}[change](tiny)
 
 
-def assert_same_end(straight: Trainer, broken: Trainer, folders: tuple[Path, Path]) -> None:
-    assert_same_state(final_state(straight), final_state(broken))
-    ends = [trainer.outputs.checkpoints.latest().manifest.files for trainer in (straight, broken)]
-    assert ends[0] == ends[1]  # size and checksum of the file too
-    assert products(folders[0]) == products(folders[1])
-    left, right = (scalars.read(folder / "tensorboard") for folder in folders)
-    assert left.keys() == right.keys()
-    for tag, (steps, values) in left.items():
-        assert steps.tolist() == sorted(set(steps.tolist()))
-        assert steps.tolist() == right[tag][0].tolist(), tag
-        assert np.array_equal(values, right[tag][1]), tag
-
-
 def test_stopped_anywhere_ends_in_the_same_bits(
     config: RunConfig, make_trainer: Make, tmp_path: Path
 ) -> None:
@@ -72,8 +55,27 @@ def test_stopped_anywhere_ends_in_the_same_bits(
     assert_same_end(straight, broken, (tmp_path / "a", tmp_path / "b"))
 
 
-class Killed(BaseException):
-    """Stands for a SIGKILL: nothing of the trainer runs after it."""
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_adams_counter_crosses_its_cap_through_stops(
+    precision: str, tiny_acgan: ACGANConfig, make_trainer: Make, tmp_path: Path
+) -> None:
+    """With a beta of 0.3 it stands still from step 32 on; stopped before, there and after it."""
+    config = replace(
+        tiny_acgan,
+        train=replace(tiny_acgan.train, precision=precision),
+        optim=replace(tiny_acgan.optim, beta1=0.0, beta2=0.3),
+    )
+    assert saturation_step(0.3) == 32
+    straight = make_trainer(tmp_path / "a", config, quiet())
+    straight.train()
+    for count in (33, 3, 0, 5, 1000):
+        broken = make_trainer(tmp_path / "b", config, quiet(StopAt(count)))
+        broken.train()
+    assert_same_end(straight, broken, (tmp_path / "a", tmp_path / "b"))
+    players = final_state(broken)["variant"]["optimizers"]
+    counters = [kept["step"] for player in players.values() for kept in player.values()]
+    assert counters
+    assert {float(counter) for counter in counters} == {32.0}
 
 
 def test_killed_anywhere_ends_in_the_same_bits(
@@ -85,17 +87,8 @@ def test_killed_anywhere_ends_in_the_same_bits(
     straight = make_trainer(tmp_path / "a", tiny_acgan, quiet())
     straight.train()
 
-    def killer(count: int) -> Callable[[float], None]:
-        stop = StopAt(count)
-
-        def die(save_s: float) -> None:
-            if stop(save_s):
-                raise Killed
-
-        return die
-
     for count in (3, 24, 23, 30, 1000):
-        broken = make_trainer(tmp_path / "b", tiny_acgan, quiet(killer(count)))
+        broken = make_trainer(tmp_path / "b", tiny_acgan, quiet(KillAt(count)))
         try:
             broken.train()
         except Killed:
@@ -113,6 +106,30 @@ def test_saving_more_often_changes_nothing(
     for trainer in trainers:
         trainer.train()
     assert_same_end(*trainers, (tmp_path / "a", tmp_path / "b"))
+
+
+def test_a_slow_disk_makes_checkpoints_rarer_and_training_no_slower(
+    tiny_acgan: ACGANConfig, make_trainer: Make, tmp_path: Path
+) -> None:
+    """The first save of all does not come to its end before 15 steps are done."""
+    straight = make_trainer(tmp_path / "a", tiny_acgan, quiet())
+    straight.train()
+    often = replace(tiny_acgan, train=replace(tiny_acgan.train, checkpoint_minutes=1e-9))
+    slow = make_trainer(tmp_path / "b", often, quiet())
+    far_enough = threading.Event()
+    waited: list[bool] = []
+    slow.outputs.checkpoints.guard = lambda: waited.append(far_enough.wait(60))
+    step = slow.train_step
+
+    def noting() -> None:
+        step()
+        if slow.step == 15:
+            far_enough.set()
+
+    slow.train_step = noting
+    slow.train()
+    assert all(waited)
+    assert_same_end(straight, slow, (tmp_path / "a", tmp_path / "b"))
 
 
 def test_flipped_bit_falls_back_and_ends_the_same(
@@ -197,12 +214,12 @@ def test_gradient_norms_are_of_the_step_that_is_logged(
     assert after[8] != after[9]
 
 
-def test_a_checkpoint_without_gradient_norms_is_gone_on_from(
+def test_a_checkpoint_of_an_earlier_version_is_gone_on_from(
     tiny_classifier: ClassifierConfig, make_trainer: Make, tmp_path: Path
 ) -> None:
     trainer = make_trainer(tmp_path, tiny_classifier, quiet(StopAt(22)))
-    state = trainer.state
-    trainer.state = lambda: {k: v for k, v in state().items() if k != "gradient_norms"}
+    state, later = trainer.state, ("gradient_norms", "rollbacks")
+    trainer.state = lambda: {k: v for k, v in state().items() if k not in later}
     assert trainer.train() == "terminated"  # in the evaluation after the first epoch
     assert make_trainer(tmp_path, tiny_classifier, quiet()).train() is None
     steps, _ = scalars.read(tmp_path / "tensorboard")["train/gradient_norm_discriminator"]

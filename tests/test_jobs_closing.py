@@ -90,6 +90,7 @@ def test_a_complete_stage_is_finished_whatever_the_status(job: Job) -> None:
         (Cause.REFUSED, "failed"),
         (Cause.DISK_FULL, "failed"),
         (Cause.SUPERSEDED, "failed"),
+        (Cause.DIVERGED, "failed"),
     ],
 )
 def test_the_recorded_cause_decides(job: Job, cause: Cause, word: str) -> None:

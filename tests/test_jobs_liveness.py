@@ -121,7 +121,7 @@ def test_a_process_of_this_machine_is_asked_of_the_machine(slurm: FakeSlurm, run
     Attempt.begin(run, "train")
     record = records.latest(run, "train")
     assert is_alive(record, place())
-    assert not is_alive(record | {"process_started": 0.0}, place())
+    assert not is_alive(record | {"process_ticks": 0}, place())
     assert slurm.calls("squeue") == []
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from checkpoints import files
+from checkpoints import Store, files
 from jobs import records
 from jobs.records import Attempt, AttemptAlive, Cause, Superseded, Unfinished
 from jobs.run import Run, RunError
@@ -112,3 +112,29 @@ def test_damaged_record_is_named(run: Run) -> None:
     run.attempt_file("train", 1).write_text("garbage")
     with pytest.raises(RunError, match=r"train-0001\.json cannot be read"):
         records.latest(run, "train")
+
+
+def test_no_change_of_the_clock_makes_a_process_dead(run: Run) -> None:
+    """The time of its start that the system tells is reckoned from its present clock."""
+    Attempt.begin(run, "train")
+    record = records.latest(run, "train")
+    for hours in (-5, 5):
+        shifted = record["process_started"] + 3600 * hours
+        assert records.is_alive(record | {"process_started": shifted})
+    assert not records.is_alive(record | {"process_ticks": record["process_ticks"] - 1})
+    earlier = {name: value for name, value in record.items() if name != "process_ticks"}
+    assert records.is_alive(earlier)
+    assert not records.is_alive(earlier | {"process_started": 0.0})
+
+
+def test_where_the_runs_folder_is_gone_nothing_is_written_any_more(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    attempt = Attempt.begin(run, "train")
+    attempt.guard()
+    run.path.rename(tmp_path / "elsewhere")
+    with pytest.raises(RunError, match=r"train-0001\.json is gone: .* removed or moved"):
+        attempt.guard()
+    store = Store(run.checkpoints, "identity", guard=attempt.guard)
+    with pytest.raises(RunError, match="is gone"):
+        store.commit(1, b"")
+    assert [path.name for path in tmp_path.iterdir()] == ["elsewhere"]

@@ -9,6 +9,7 @@ from fake_slurm import install
 from other_scheduler import register
 
 from checkpoints import CheckpointError
+from gan.divergence import NonFiniteLoss
 from jobs import records
 from jobs.records import Cause
 from jobs.run import Run
@@ -106,6 +107,7 @@ def test_crash_leaves_its_traceback(tmp_path: Path, capsys: pytest.CaptureFixtur
         (CheckpointError("bad"), Cause.REFUSED),
         (KeyboardInterrupt(), Cause.INTERRUPTED),
         (records.Superseded("taken over"), Cause.SUPERSEDED),
+        (NonFiniteLoss("train/loss is nan at step 5"), Cause.DIVERGED),
         (ValueError("bug"), Cause.CRASHED),
     ],
 )

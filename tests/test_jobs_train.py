@@ -1,10 +1,13 @@
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from gan import data
 from gan.config import ClassifierConfig
-from jobs import records
+from gan.divergence import Rollbacks
+from jobs import closing, records
 from jobs.run import Run
 from jobs.train import Train, time_left
 from jobs.version import version
@@ -51,6 +54,42 @@ def test_data_that_no_longer_fits_is_refused(run: Run) -> None:
     record = records.latest(run, "train")
     assert record["cause"] == "refused"
     assert record["error"].startswith("train.batch_size is 6400; allowed: 1 to 1438")
+
+
+def test_training_that_diverges_is_recorded_as_that(
+    tmp_path: Path, tiny_classifier: ClassifierConfig
+) -> None:
+    """With a learning rate that no network survives. The batch script does not try it again."""
+    wild = replace(tiny_classifier, optim=replace(tiny_classifier.optim, learning_rate=1e30))
+    run = Run(tmp_path / "run")
+    run.write("classifier-digits", wild, data.inspect(wild.data), 1)
+    told = []
+    for _ in range(2):
+        with pytest.raises(SystemExit) as left:
+            Train(run.path)()
+        assert left.value.code == 1
+        record = records.latest(run, "train")
+        assert (record["cause"], record["exit_status"]) == ("diverged", 1)
+        told.append(record["error"])
+        assert closing.decide(run, Train(run.path), record) == "failed"
+    assert re.match(r"train/loss is (nan|inf) at step 5; .*resume comes to the same", told[0])
+    assert told[0] == told[1]
+    assert not run.store().steps()
+
+
+def test_going_back_is_in_the_record_of_the_finished_training(
+    run: Run, tiny_classifier: ClassifierConfig
+) -> None:
+    train = replace(tiny_classifier.train, on_nan="roll-back")
+    rolling = replace(tiny_classifier, train=train)
+    run.write("classifier-digits", rolling, data.inspect(rolling.data), 1)
+    Rollbacks(run.store()).file.parent.mkdir()
+    run.store().commit(0, b"")  # stands for a beginning; the list alone is read here
+    Rollbacks(run.store()).go_back(5, "train/loss is nan at step 5", 22)
+    run.store().drop_after(-1)
+    assert Train(run.path)() == "finished"
+    (entry,) = records.require(run, "train")["result"]["rollbacks"]
+    assert entry == {"found_step": 5, "to_step": 0, "found": "train/loss is nan at step 5"}
 
 
 def test_time_left_is_minutes_and_seconds() -> None:

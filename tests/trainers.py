@@ -4,11 +4,13 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
+from states import assert_same_state
 
 from checkpoints import Store
 from gan import config as configs
-from gan import data, variants
+from gan import data, scalars, variants
 from gan.config import RunConfig
 from gan.distributed import World
 from gan.samples import SampleStore
@@ -44,6 +46,19 @@ class StopAt:
         return "terminated" if self.left < 0 else None
 
 
+class Killed(BaseException):
+    """Stands for a SIGKILL: nothing of the trainer runs after it."""
+
+
+class KillAt(StopAt):
+    """Dies the n-th time that it is asked."""
+
+    def __call__(self, save_s: float) -> str | None:
+        if super().__call__(save_s):
+            raise Killed
+        return None
+
+
 def products(folder: Path) -> dict[str, str]:
     """Checksums of all pictures, films and samples."""
     endings = (".h5", ".png", ".svg", ".gif", ".mp4")
@@ -64,3 +79,20 @@ def made_run(folder: Path, config: RunConfig, recipe: str = "recipe", steps: int
     run.write(recipe, config, data.inspect(config.data), threads=1)
     build_trainer(folder, config, quiet(StopAt(steps))).train()
     return run
+
+
+def final_state(trainer: Trainer) -> dict:
+    return trainer.outputs.checkpoints.latest().load()
+
+
+def assert_same_end(straight: Trainer, broken: Trainer, folders: tuple[Path, Path]) -> None:
+    assert_same_state(final_state(straight), final_state(broken))
+    ends = [trainer.outputs.checkpoints.latest().manifest.files for trainer in (straight, broken)]
+    assert ends[0] == ends[1]  # size and checksum of the file too
+    assert products(folders[0]) == products(folders[1])
+    left, right = (scalars.read(folder / "tensorboard") for folder in folders)
+    assert left.keys() == right.keys()
+    for tag, (steps, values) in left.items():
+        assert steps.tolist() == sorted(set(steps.tolist()))
+        assert steps.tolist() == right[tag][0].tolist(), tag
+        assert np.array_equal(values, right[tag][1]), tag

@@ -36,7 +36,12 @@ class TrainConfig:
     keep_checkpoints: int = operational(3)
     """how many good checkpoints stay on the disk"""
     checkpoint_minutes: float = operational(10.0)
-    """save at least this often; an epoch's end is saved in any case"""
+    """save this often, or as often as the disk can; an epoch's end is saved in any case"""
+    on_nan: Literal["stop", "roll-back"] = operational("stop")
+    """what to do about a loss that is no number: stop, or roll-back to the last epoch's end and go
+    on with other random numbers"""
+    most_rollbacks: int = operational(3)
+    """how often a run may roll back before it stops all the same"""
     energy_country: str = operational("")
     """estimate the energy of every attempt, with this country's electricity (as FRA); empty: off"""
 

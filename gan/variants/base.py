@@ -74,6 +74,11 @@ class Variant(ABC):
                 norms[player] = torch.linalg.vector_norm(torch.stack(lengths).float())
         return norms
 
+    def forget_gradients(self) -> None:
+        """Be as a process that has taken no step yet."""
+        for optimizer in self.optimizers.values():
+            optimizer.zero_grad(set_to_none=True)
+
     def _parameters(self, player: str) -> list[nn.Parameter]:
         return [p for group in self.optimizers[player].param_groups for p in group["params"]]
 
