@@ -29,6 +29,7 @@ from jobs.options import (
     Resume,
     Sample,
     Status,
+    Verify,
 )
 from jobs.run import Run, RunError, check_name, find, list_runs
 from slurm import schedulers
@@ -182,13 +183,10 @@ def doctor(arguments: Sequence[str]) -> int:
 
 
 def verify(arguments: Sequence[str]) -> int:
-    """compare every file of a run with what was recorded of it; exit status 1 if one differs"""
-    from jobs.verify import problems
+    """compare a run's files with its records, and these with each other; status 1 if one differs"""
+    from jobs import verify as verification
 
-    run = tyro.cli(OfRun, args=arguments, prog=f"{_PROG} verify").find()
-    found = problems(run)
-    print("\n".join(found) or f"{run.path}: every file is as it was written")
-    return 1 if found else 0
+    return verification.show(tyro.cli(Verify, args=arguments, prog=f"{_PROG} verify"))
 
 
 def evaluate(arguments: Sequence[str]) -> int:

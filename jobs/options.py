@@ -108,6 +108,20 @@ class OfRun(Place):
 
 
 @dataclass(frozen=True)
+class Verify(OfRun):
+    deep: bool = False
+    """also load every checkpoint, read all of every HDF5 file, and train again from the checkpoint
+    before the last, to see that it ends in the same bits"""
+    minutes: float = 5.0
+    """how long training again may take for each run; Ctrl-C ends it too"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.minutes < float("inf"):
+            raise ConfigError(f"minutes is {self.minutes}; allowed: 0 or more, finite")
+
+
+@dataclass(frozen=True)
 class Evaluate(OfRun):
     judge: str | None = None
     """finished classifier of the same images, by its name below the runs folder, or its path"""
