@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import field, make_dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import tyro
 
@@ -29,6 +29,7 @@ from jobs.options import (
     Resume,
     Sample,
     Status,
+    Trial,
     Verify,
 )
 from jobs.run import Run, RunError, check_name, find, list_runs
@@ -40,6 +41,11 @@ if TYPE_CHECKING:
 
 _FAILED, _REFUSED = 1, 2
 _PROG = "ganymede"
+_DESCRIPTIONS = {
+    "run": "Run it, or go on with it.",
+    "verify-resume": "Run a short form of it twice, once interrupted, and compare the ends.",
+}
+OptionsType = TypeVar("OptionsType")
 
 
 def list_recipes(arguments: Sequence[str]) -> int:
@@ -73,7 +79,7 @@ def prepare(arguments: Sequence[str]) -> tuple[Run, New]:
     if not arguments or arguments[0].startswith("-"):
         raise RunError(f"run needs a recipe or pipeline first: {_PROG} run NAME [overrides]")
     recipe = arguments[0]
-    chosen, launch = _parse_run(recipe, pipeline.plan(recipe), arguments[1:])
+    chosen, launch = _parse(f"run {recipe}", New(), pipeline.plan(recipe), arguments[1:])
     profile = launch.check()
     if launch.sweep:
         if not isinstance(chosen, RunConfig):
@@ -105,22 +111,24 @@ def _launch(run: Run, launch: Launch, profile: "Profile", take_over: bool = Fals
     return status
 
 
-def _parse_run(recipe: str, default: Any, arguments: Sequence[str]) -> tuple[Any, New]:
-    """Options and settings, side by side without a prefix of their own."""
-    settings_type: Any = type(default)
+def _parse(
+    words: str, options: OptionsType, default: Any, arguments: Sequence[str]
+) -> tuple[Any, OptionsType]:
+    """Settings and options, side by side without a prefix of their own."""
+    settings_type, options_type = type(default), type(options)
     parsed: Any = tyro.cli(
         make_dataclass(
             "Run",
             [
-                ("launch", Annotated[New, Flat], field(default=New())),
+                ("options", Annotated[options_type, Flat], field(default=options)),
                 ("settings", Annotated[settings_type, Flat], field(default=default)),
             ],
         ),
         args=arguments,
-        prog=f"{_PROG} run {recipe}",
-        description=f"Run {recipe}, or go on with it.",
+        prog=f"{_PROG} {words}",
+        description=_DESCRIPTIONS[words.split()[0]],
     )
-    return parsed.settings, parsed.launch
+    return parsed.settings, parsed.options
 
 
 def resume(arguments: Sequence[str]) -> int:
@@ -189,6 +197,25 @@ def verify(arguments: Sequence[str]) -> int:
     return verification.show(tyro.cli(Verify, args=arguments, prog=f"{_PROG} verify"))
 
 
+def verify_resume(arguments: Sequence[str]) -> int:
+    """try whether a recipe resumes to the last bit here: verify-resume NAME [overrides]"""
+    from gan.config import RunConfig
+    from jobs import pipeline, resuming
+
+    if not arguments or arguments[0].startswith("-"):
+        raise RunError(
+            f"verify-resume needs a recipe first: {_PROG} verify-resume NAME [overrides]"
+        )
+    recipe = arguments[0]
+    default = pipeline.plan(recipe)
+    if not isinstance(default, RunConfig):
+        raise RunError(f"verify-resume is for recipes; {recipe} is a pipeline")
+    config, trial = _parse(
+        f"verify-resume {recipe}", Trial(), resuming.shorter(default), arguments[1:]
+    )
+    return resuming.try_out(recipe, config, trial.threads, trial.keep)
+
+
 def evaluate(arguments: Sequence[str]) -> int:
     """measure a finished GAN by a classifier, or rank the runs of a sweep"""
     from jobs import examination
@@ -247,6 +274,7 @@ VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "resume": resume,
     "cancel": cancel,
     "verify": verify,
+    "verify-resume": verify_resume,
     "evaluate": evaluate,
     "report": report,
     "sample": sample,
@@ -258,7 +286,7 @@ VERBS: dict[str, Callable[[Sequence[str]], int]] = {
 
 
 def _usage() -> str:
-    verbs = "\n".join(f"  {name:<11} {verb.__doc__}" for name, verb in VERBS.items())
+    verbs = "\n".join(f"  {name:<13} {verb.__doc__}" for name, verb in VERBS.items())
     return f"usage: {_PROG} VERB ...\n\n{verbs}\n\n{_PROG} VERB --help tells a verb's options."
 
 

@@ -122,6 +122,20 @@ class Verify(OfRun):
 
 
 @dataclass(frozen=True)
+class Trial:
+    """How to try out resuming; the recipe's settings stand beside it."""
+
+    threads: int = 0
+    """threads of each attempt; 0: all here"""
+    keep: Path | None = None
+    """empty folder, or one to be made, where both runs stay; nothing is kept if left out"""
+
+    def __post_init__(self) -> None:
+        if self.threads < 0:
+            raise ConfigError(f"threads is {self.threads}; allowed: 0 or more")
+
+
+@dataclass(frozen=True)
 class Evaluate(OfRun):
     judge: str | None = None
     """finished classifier of the same images, by its name below the runs folder, or its path"""
