@@ -14,6 +14,7 @@ import tyro
 from checkpoints import CheckpointError
 from gan.config import ConfigError
 from gan.data import DataError
+from jobs import sharing
 from jobs.options import (
     Doctor,
     Evaluate,
@@ -95,6 +96,9 @@ def prepare(arguments: Sequence[str]) -> tuple[Run, New]:
 
 
 def _launch(run: Run, launch: Launch, profile: "Profile", take_over: bool = False) -> int:
+    if launch.group is not None:
+        sharing.share(run, launch.group)
+    sharing.adopt(run)
     if launch.on != "local":
         from jobs import cluster
 

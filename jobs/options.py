@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import tyro
 
 from gan.config import ConfigError
+from jobs import sharing
 from jobs.run import Run, RunError, find
 from slurm import schedulers
 from slurm.resources import Profile, Resources, load_profile
@@ -45,6 +46,8 @@ class Launch(Place):
     max_running: int | None = None
     """how many jobs of a sweep (of each of its arrays) run at the same time; 1 in the foreground"""
 
+    group: str | None = None
+    """share the run with this group, whose members may go on with it; logs stay private"""
     chain: int = 0
     """jobs to go on with a training, submitted beforehand: for PBS where jobs may not submit any"""
 
@@ -57,6 +60,8 @@ class Launch(Place):
 
     def check(self) -> Profile:
         """The profile. Raises RunError for a place that does not go with the other options."""
+        if self.group is not None:
+            sharing.group_id(self.group)
         if self.chain and self.on != "pbs":
             raise RunError(f"--chain is for PBS; --on {self.on} goes on without")
         if self.on == "local":
@@ -104,7 +109,10 @@ class OfRun(Place):
     """a run's name below the runs folder, as demo or demo/gan, or its path"""
 
     def find(self) -> Run:
-        return find(self.run, self.runs)
+        """The run; what is written there from now on is written for whoever shares it."""
+        run = find(self.run, self.runs)
+        sharing.adopt(run)
+        return run
 
 
 @dataclass(frozen=True)

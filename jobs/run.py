@@ -49,7 +49,12 @@ class Run:
 
     @property
     def logs(self) -> Path:
-        return self.path / "logs"
+        """Where this user's jobs of the run log, and have their pickles: nobody else's folder."""
+        first, user = self.path / "logs", os.geteuid()
+        try:
+            return first if first.lstat().st_uid == user else self.path / f"logs-{user}"
+        except FileNotFoundError:
+            return first
 
     @property
     def scalars(self) -> Path:

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from checkpoints import CheckpointError, files
 from gan.config import ConfigError
 from gan.data import DataError
-from jobs import energy, liveness, ranks, records
+from jobs import energy, liveness, ranks, records, sharing
 from jobs.ranks import Meeting, Place
 from jobs.records import Attempt, Cause
 from jobs.run import Run, RunError
@@ -111,6 +111,7 @@ class StageJob(ABC):
         run, place = Run(self.path), ranks.here()
         if records.completion(run, self.stage):
             return Cause.FINISHED
+        sharing.adopt(run)
         _restore_gpus()
         request = StopRequest(deadline_from_environment())
         with request.listening(), contextlib.ExitStack() as stack:
