@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gan.variants import Variant
 
 _BLOCK = 1 << 24  # bytes of a data set that are read at once
+_VIEW = "samples.h5"  # may be a virtual data set; whose sources it names was looked at before
 _ENDINGS = (".h5", ".hdf5")
 
 
@@ -169,6 +170,8 @@ def read_whole(path: Path) -> list[str]:
     """Read every data set of an HDF5 file, in portions; returns what cannot be read."""
     import h5py
 
+    from gan import hdf5
+
     found: list[str] = []
 
     def read(name: str, item: Any) -> None:
@@ -176,6 +179,7 @@ def read_whole(path: Path) -> list[str]:
             row = max(1, item.nbytes // max(1, len(item))) if item.shape else 1
             rows = max(1, _BLOCK // row)
             try:
+                hdf5.dataset(item.file, name, hdf5.DEFLATE, virtual=path.name == _VIEW)
                 for first in range(0, len(item) if item.shape else 1, rows):
                     item[first : first + rows] if item.shape else item[()]
             except (OSError, RuntimeError, ValueError) as error:
