@@ -11,6 +11,10 @@ import whole_run
 from whole_run import edit
 
 from jobs import report
+from jobs.train import Train
+from slurm import executors, of_pbs
+from slurm.orders import Order
+from slurm.resources import Resources
 
 ATTACKS = (
     "<script>alert(1)</script>",
@@ -105,4 +109,16 @@ def test_the_environment_is_in_no_file_of_a_run(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert len(files) > 25
+    assert [path for path in files if SECRET.encode() in path.read_bytes()] == []
+
+
+def test_what_schedulers_are_given_has_nothing_of_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECRET_TOKEN", SECRET)
+    order, logs = Order("run.train", "tabc", Resources()), tmp_path / "logs"
+    of_pbs.write(order, logs, [Train(tmp_path)])
+    (logs / "slurm.sh").write_text(executors.script(order, logs))
+    files = list(logs.iterdir())
+    assert {path.suffix for path in files} == {".sh", ".pkl"}
     assert [path for path in files if SECRET.encode() in path.read_bytes()] == []

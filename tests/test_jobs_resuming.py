@@ -52,6 +52,7 @@ def test_a_recipe_that_resumes_to_the_last_bit(
     assert [a["from_step"] for a in attempts] == [0, 3, 6]
 
 
+@pytest.mark.slow
 def test_an_operation_that_is_not_deterministic_is_named(tmp_path: Path) -> None:
     script = tmp_path / "shaky.py"
     script.write_text(
@@ -82,6 +83,7 @@ def test_an_operation_that_is_not_deterministic_is_named(tmp_path: Path) -> None
     assert blamed.endswith(", step 1: given the same, it makes something else")
 
 
+@pytest.mark.slow
 def test_what_a_checkpoint_does_not_hold_is_told_from_operations(tmp_path: Path) -> None:
     script = tmp_path / "forgetful.py"
     script.write_text(

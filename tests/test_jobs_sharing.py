@@ -2,9 +2,11 @@
 
 import grp
 import os
+import pwd
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,6 +29,71 @@ def same_umask() -> Iterator[None]:
     before = os.umask(0o022)
     yield
     os.umask(before)
+
+
+FIRST = os.environ.get("GANYMEDE_TEST_USER", "ganymede")
+
+
+def two_accounts() -> str:
+    """Why two ordinary users cannot act here; "" if they can."""
+    if os.geteuid() != 0:
+        return "only root can act as two users"
+    for name in (FIRST, "nobody"):
+        try:
+            account = pwd.getpwnam(name)
+        except KeyError:
+            return f"there is no user {name}"
+        done = subprocess.run(
+            [sys.executable, "-P", "-c", "import submitit, torch, jobs.cli"],
+            user=account.pw_uid, group=account.pw_gid, extra_groups=[], cwd="/",
+            capture_output=True, check=False,
+        )  # fmt: skip
+        if done.returncode != 0:
+            return f"user {name} cannot read this Python"
+    return ""
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that everybody may write to: pytest's own are closed to all but one user."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o1777)
+        yield Path(name)
+
+
+@pytest.mark.slow
+def test_one_user_goes_on_with_the_run_of_another(open_folder: Path) -> None:
+    if reason := two_accounts():
+        pytest.skip(reason)
+    first, second = pwd.getpwnam(FIRST), pwd.getpwnam("nobody")
+    group = grp.getgrgid(first.pw_gid).gr_name
+
+    def ganymede(account: pwd.struct_passwd, *words: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "jobs.cli", *words, "--runs", str(open_folder / "runs")],
+            user=account.pw_uid, group=account.pw_gid, extra_groups=[first.pw_gid], umask=0o022,
+            cwd=open_folder, env=os.environ | {"HOME": str(open_folder)},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode in (0, 1), done.stderr
+        return done.stdout + done.stderr
+
+    minutes = ("--minutes", "0.001")  # it saves, and stops at once
+    ganymede(first, "run", *TINY, "--name", "run", "--group", group, *minutes)
+    said = ganymede(second, "resume", "run", "--here", *minutes)
+    assert "going on from step 0" in said
+    run = Run(open_folder / "runs" / "run")
+    owners = {path.stat().st_uid for path in run.attempts.glob("train-*.json")}
+    assert owners == {first.pw_uid, second.pw_uid}
+    for name, account in (("logs", first), (f"logs-{second.pw_uid}", second)):
+        found = (run.path / name).stat()
+        assert (found.st_uid, found.st_mode & 0o077) == (account.pw_uid, 0)
+    for name, (mode, gid) in modes(run.path).items():
+        if not name.startswith("logs"):
+            assert gid == first.pw_gid, name
+            assert mode == (0o2770 if (run.path / name).is_dir() else 0o660), name
+    assert "(private: of whoever started this job)" in ganymede(first, "logs", "run")
+    assert "every file is as it was written" in ganymede(first, "verify", "run")
 
 
 def modes(folder: Path) -> dict[str, tuple[int, int]]:
