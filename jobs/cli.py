@@ -222,7 +222,7 @@ def verify_resume(arguments: Sequence[str]) -> int:
 
 def evaluate(arguments: Sequence[str]) -> int:
     """measure a finished GAN by a classifier, or rank the runs of a sweep"""
-    from jobs import examination
+    from jobs.measuring import examination
 
     options = tyro.cli(Evaluate, args=arguments, prog=f"{_PROG} evaluate")
     return examination.plan(options.find(), options.find_judge(), options.count, options.runs)()
@@ -256,7 +256,7 @@ def export(arguments: Sequence[str]) -> int:
 
 def report(arguments: Sequence[str]) -> int:
     """write a run's report anew, finished or not; of several runs, one page that compares them"""
-    from jobs.comparison import make
+    from jobs.reporting.comparison import make
 
     options = tyro.cli(Report, args=arguments, prog=f"{_PROG} report")
     print(f"report: {make(options.names, options.runs, options.out)}")

@@ -179,7 +179,7 @@ def _needs(stage: Stage, record: dict[str, Any]) -> list[str]:
 
 def of_report(run: Run) -> list[str]:
     """The report's figures against the records that they were read from."""
-    from jobs import figures
+    from jobs.reporting import figures
 
     path = run.report_file.with_suffix(".json")
     try:

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from jobs import measure, records, trained
+from jobs import records, trained
+from jobs.measuring import measure
 from jobs.stage import Context, Result, StageJob
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from checkpoints import files
-from jobs import content, page, paper, records, warned
-from jobs.content import Content
+from jobs import records
+from jobs.reporting import content, page, paper, warned
+from jobs.reporting.content import Content
 from jobs.run import Run
 from jobs.stage import Context, Result, StageJob
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gan import stored
-from jobs import latent, over_time, trained
-from jobs.album import Album
+from jobs import trained
+from jobs.sampling import latent, over_time
+from jobs.sampling.album import Album
 from jobs.stage import Context, Result, StageJob, Stopped
 
 _COLOURS = (1, 3)  # channels of a picture; points have two

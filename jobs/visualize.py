@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gan.data.images import chosen
-from jobs import gallery, trained
+from jobs import trained
+from jobs.reporting import gallery
 from jobs.stage import Context, Result, StageJob, Stopped
 
 if TYPE_CHECKING:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from gan import stored
 from gan.config import SimCLRConfig
-from jobs import near, records, trained
+from jobs import records, trained
 from jobs.run import Run
+from jobs.sampling import near
 from jobs.selfsupervised import CLASSIFIERS, FROZEN, PRETRAIN
 from jobs.stage import Context, Result, StageJob, Stopped
 from jobs.trained import Trained

@@ -9,11 +9,11 @@ import pytest
 import reports
 
 from gan.config import ACGANConfig
-from jobs import comparison, figures
 from jobs.cli import main
-from jobs.comparison import Compared, align, differing
-from jobs.figures import Row
 from jobs.pipeline import prepare
+from jobs.reporting import comparison, figures
+from jobs.reporting.comparison import Compared, align, differing
+from jobs.reporting.figures import Row
 from jobs.run import Run
 from jobs.sweep import sweep
 

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 import reports
 
-from jobs import content, gallery, records
-from jobs.content import Content
+from jobs import records
+from jobs.reporting import content, gallery
+from jobs.reporting.content import Content
 from jobs.run import Run
 
 

@@ -10,11 +10,12 @@ from types import SimpleNamespace
 import pytest
 
 from gan.config import ACGANConfig, ConfigError
-from jobs import energy, figures, pipeline, records
+from jobs import energy, pipeline, records
 from jobs.cli import main
 from jobs.pipeline import prepare
 from jobs.ranks import Place
 from jobs.records import Attempt
+from jobs.reporting import figures
 from jobs.run import Run, RunError
 from jobs.stage import Context, Result, StageJob, Stopped
 

@@ -20,11 +20,13 @@ from gan.config import (
     SimCLRConfig,
 )
 from gan.data import ring
-from jobs import figures, measure, records, trained
+from jobs import records, trained
 from jobs.cli import main
-from jobs.examination import Examination, plan
+from jobs.measuring import measure
+from jobs.measuring.examination import Examination, plan
 from jobs.pipeline import prepare
 from jobs.report import Report
+from jobs.reporting import figures
 from jobs.run import Run, RunError
 from jobs.sample import Sample
 from jobs.sweep import Sweep, sweep

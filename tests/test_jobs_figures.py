@@ -7,9 +7,10 @@ import pytest
 import reports
 
 from gan.config import ACGANConfig
-from jobs import figures, records, report
-from jobs.figures import Row
+from jobs import records, report
 from jobs.pipeline import prepare
+from jobs.reporting import figures
+from jobs.reporting.figures import Row
 from jobs.run import Run
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from gan.visual import origin
-from jobs import gallery
+from jobs.reporting import gallery
 
 
 @pytest.mark.parametrize("kind", gallery.KINDS, ids=lambda kind: kind.prefix)

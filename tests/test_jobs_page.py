@@ -12,7 +12,8 @@ from browser import Browser
 from PIL import Image
 
 from gan.visual import grids
-from jobs import comparison, page, records, report
+from jobs import records, report
+from jobs.reporting import comparison, page
 from jobs.run import Run
 
 WIDTHS = (400, 1400)

@@ -13,8 +13,8 @@ from PIL import Image
 from gan.config import ACGANConfig
 from jobs import report
 from jobs.pipeline import prepare
+from jobs.reporting.sheets import BODY, NOTE, STRONG, Plate, Sheets
 from jobs.run import Run
-from jobs.sheets import BODY, NOTE, STRONG, Plate, Sheets
 
 ITEMS = (
     "1. Generated images over training",

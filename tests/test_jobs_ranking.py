@@ -11,9 +11,9 @@ import pytest
 from gan.config import ACGANConfig
 from gan.data import inspect
 from gan.visual import grids
-from jobs import ranking
-from jobs.figures import number
-from jobs.ranking import Measured
+from jobs.measuring import ranking
+from jobs.measuring.ranking import Measured
+from jobs.reporting.figures import number
 from jobs.run import Run
 from jobs.sweep import sweep
 

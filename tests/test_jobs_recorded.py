@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 import reports
 
-from jobs import recorded, records
-from jobs.recorded import Reading, Table
+from jobs import records
+from jobs.reporting import recorded
+from jobs.reporting.recorded import Reading, Table
 from jobs.run import Run
 
 TABLE = {

@@ -15,11 +15,13 @@ from trainers import StopAt, products
 from gan import evaluation, samples
 from gan.recipes import RECIPES
 from gan.samples import SampleStore
-from jobs import figures, latent, over_time, pipeline, records, trained
-from jobs.album import Album
+from jobs import pipeline, records, trained
 from jobs.report import Report
+from jobs.reporting import figures
 from jobs.run import Run
 from jobs.sample import Sample
+from jobs.sampling import latent, over_time
+from jobs.sampling.album import Album
 from jobs.stage import Context, Result
 from jobs.train import Train
 

@@ -18,8 +18,9 @@ from gan.config import (
     Pretrained,
     SimCLRConfig,
 )
-from jobs import cluster, figures, queued, records, submissions, trained, worth
+from jobs import cluster, queued, records, submissions, trained, worth
 from jobs.pipeline import plan, prepare, stages
+from jobs.reporting import figures
 from jobs.run import Run, RunError
 from jobs.selfsupervised import SelfSupervised
 from jobs.worth import Compare

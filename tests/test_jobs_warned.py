@@ -8,10 +8,11 @@ import pytest
 import reports
 
 from gan.scalars import ScalarLog
-from jobs import recorded, records, report, warned
-from jobs.recorded import Reading
+from jobs import records, report
+from jobs.reporting import recorded, warned
+from jobs.reporting.recorded import Reading
+from jobs.reporting.warned import Looked
 from jobs.run import Run
-from jobs.warned import Looked
 
 STEPS = np.arange(1, 41) * 20
 STRONG = {

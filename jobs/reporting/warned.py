@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from jobs import recorded
-from jobs.recorded import Reading, Record
+from jobs.reporting import recorded
+from jobs.reporting.recorded import Reading, Record
 from jobs.run import Run
 
 if TYPE_CHECKING:

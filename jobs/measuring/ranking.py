@@ -9,9 +9,9 @@ from typing import Any
 
 from checkpoints import files
 from gan.config import RunConfig, flatten
-from jobs import page
-from jobs.figures import number
-from jobs.page import Picture
+from jobs.reporting import page
+from jobs.reporting.figures import number
+from jobs.reporting.page import Picture
 from jobs.run import Run
 
 _MOST_PICTURES = 24

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from jobs.figures import SHARE, Row, number, percent, reliable
+from jobs.reporting.figures import SHARE, Row, number, percent, reliable
 from jobs.run import Run
 
 

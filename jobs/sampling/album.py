@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from checkpoints import files
 from gan import stored
-from jobs import gallery
+from jobs.reporting import gallery
 from jobs.stage import Result
 from jobs.trained import Trained
 

@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gan.config import FEWEST_COMPARED
-from jobs import measure, ranking, records, report, trained
+from jobs import records, report, trained
 from jobs.evaluate import Evaluate
-from jobs.ranking import Measured
+from jobs.measuring import measure, ranking
+from jobs.measuring.ranking import Measured
 from jobs.run import Run, RunError, list_runs
 from jobs.stage import Stopped, say
 from slurm.preemption import StopRequest
 
 if TYPE_CHECKING:
-    from jobs.measure import Judge, Stop
+    from jobs.measuring.measure import Judge, Stop
 
 _SAME = ("name", "train_count", "test_count", "channels", "classes", "fingerprint")
 _COUNTED = "ring"  # the data set that needs no judge

@@ -8,10 +8,11 @@ from typing import Any
 
 from checkpoints import files
 from gan.config import flatten, portable
-from jobs import content, figures, page, recorded, report, warned
-from jobs.figures import Row
-from jobs.page import Picture
-from jobs.recorded import Reading
+from jobs import report
+from jobs.reporting import content, figures, page, recorded, warned
+from jobs.reporting.figures import Row
+from jobs.reporting.page import Picture
+from jobs.reporting.recorded import Reading
 from jobs.run import Run, RunError, find
 from jobs.status import display_name
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gan.data.images import chosen
-from jobs import gallery
-from jobs.figures import percent
+from jobs.reporting import gallery
+from jobs.reporting.figures import percent
 from jobs.stage import Context
 from jobs.trained import Trained
 

@@ -14,8 +14,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from jobs import figures
-from jobs.figures import SHARE, number, percent
+from jobs.reporting import figures
+from jobs.reporting.figures import SHARE, number, percent
 from jobs.run import Run
 
 STAGES = (

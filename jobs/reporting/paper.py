@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from jobs import gallery
-from jobs.content import CURVES, Content, Shown
-from jobs.figures import Row
-from jobs.recorded import Table
-from jobs.sheets import BODY, NOTE, SMALL, SOFT, STRONG, TITLE, Font, Plate, Sheets
+from jobs.reporting import gallery
+from jobs.reporting.content import CURVES, Content, Shown
+from jobs.reporting.figures import Row
+from jobs.reporting.recorded import Table
+from jobs.reporting.sheets import BODY, NOTE, SMALL, SOFT, STRONG, TITLE, Font, Plate, Sheets
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jobs.album import Album
+from jobs.sampling.album import Album
 
 if TYPE_CHECKING:
     from gan.samples import Samples

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gan.config import GANConfig, RunConfig, flatten
-from jobs import figures, gallery, page, recorded, records, warned
-from jobs.figures import Row, percent
-from jobs.page import PICTURES, Picture
-from jobs.recorded import Reading, Record, Table
+from jobs import records
+from jobs.reporting import figures, gallery, page, recorded, warned
+from jobs.reporting.figures import Row, percent
+from jobs.reporting.page import PICTURES, Picture
+from jobs.reporting.recorded import Reading, Record, Table
+from jobs.reporting.warned import Looked
 from jobs.run import Run
-from jobs.warned import Looked
 
 if TYPE_CHECKING:
     from gan.scalars import Curves

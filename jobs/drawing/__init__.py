@@ -1,0 +1,1 @@
+"""What the discriminators and classifiers of a run see, drawn."""

@@ -1,0 +1,1 @@
+"""What a report shows: gathered once, written as a page, a paper and a table."""

@@ -1,0 +1,1 @@
+"""What is drawn of a generator once it is trained."""
