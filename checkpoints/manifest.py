@@ -9,6 +9,7 @@ from checkpoints.errors import CheckpointError
 
 NAME = "manifest.json"
 FORMAT = 1
+_NO_FILE = ("", ".", "..")
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Manifest:
                     f"{path}: format {record['format']!r}; this version reads format {FORMAT}"
                 )
             files = {name: FileEntry(**entry) for name, entry in record["files"].items()}
-            if any(Path(name).name != name for name in files):
+            if any(Path(name).name != name or name in _NO_FILE for name in files):
                 raise CheckpointError(f"{path}: names a file outside its folder")
             return cls(int(record["step"]), str(record["identity"]), files)
         except FileNotFoundError:

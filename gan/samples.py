@@ -9,13 +9,16 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from checkpoints import files
+from gan import hdf5
 
+_SNAPSHOTS = "samples"  # the folder's name
 _SNAPSHOT = re.compile(r"step-(\d{8,})\.h5")
 # What h5py raises for damaged files, depending on where the damage is.
 _DAMAGE = (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError)
@@ -47,7 +50,7 @@ class SampleStore:
     ) -> None:
         self.folder, self.attributes, self.guard = folder, attributes, guard
         self.file = folder / "samples.h5"
-        self.snapshots = folder / "samples"
+        self.snapshots = folder / _SNAPSHOTS
 
     def steps(self) -> list[int]:
         """Steps of the snapshots, ascending."""
@@ -126,20 +129,33 @@ def read(path: Path) -> Samples:
     """
     try:
         with h5py.File(path, "r", locking=False) as file:
-            images = file["images"]
+            images = hdf5.dataset(file, "images", hdf5.DEFLATE, virtual=True)
             if images.is_virtual:
-                stack = [
-                    _read_snapshot(path.parent / s.file_name) for s in images.virtual_sources()
-                ]
+                stack = [_read_snapshot(source) for source in _sources(path, images)]
                 content = np.stack(stack) if stack else images[:]
             else:
                 content = images[:]
             attributes = {key: getattr(v, "item", lambda v=v: v)() for key, v in file.attrs.items()}
-            return Samples(content, file["labels"][:], file["steps"][:], attributes)
+            return Samples(content, *_numbers(file), attributes)
     except FileNotFoundError as error:
         raise SamplesError(f"{error.filename or path} is missing") from None
     except _DAMAGE as error:
         raise SamplesError(f"{path} cannot be read: {error}") from error
+
+
+def _sources(path: Path, images: Any) -> list[Path]:
+    """The snapshots of a virtual data set. Raises SamplesError for any other file's name."""
+    names = [source.file_name for source in images.virtual_sources()]
+    for name in names:
+        folder, _, file = name.rpartition("/")
+        if folder != _SNAPSHOTS or not _SNAPSHOT.fullmatch(file):
+            raise SamplesError(f"{path} shows {name!r}; allowed: snapshots in {_SNAPSHOTS}/")
+    return [path.parent / name for name in names]
+
+
+def _numbers(file: h5py.File) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Labels and steps."""
+    return hdf5.dataset(file, "labels")[:], hdf5.dataset(file, "steps")[:]
 
 
 def _read_snapshot(path: Path) -> NDArray[np.uint8]:
@@ -147,7 +163,7 @@ def _read_snapshot(path: Path) -> NDArray[np.uint8]:
         raise SamplesError(f"{path} is missing: the snapshot that samples.h5 shows")
     try:
         with h5py.File(path, "r", locking=False) as file:
-            snapshot: NDArray[np.uint8] = file["images"][0]
+            snapshot: NDArray[np.uint8] = hdf5.dataset(file, "images", hdf5.DEFLATE)[0]
             return snapshot
     except _DAMAGE as error:
         raise SamplesError(f"{path} cannot be read: {error}") from error

@@ -7,13 +7,14 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import field, make_dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import tyro
 
 from checkpoints import CheckpointError
 from gan.config import ConfigError
 from gan.data import DataError
+from jobs import sharing
 from jobs.options import (
     Doctor,
     Evaluate,
@@ -29,6 +30,8 @@ from jobs.options import (
     Resume,
     Sample,
     Status,
+    Trial,
+    Verify,
     Visualize,
 )
 from jobs.run import Run, RunError, check_name, find, list_runs
@@ -40,6 +43,11 @@ if TYPE_CHECKING:
 
 _FAILED, _REFUSED = 1, 2
 _PROG = "ganymede"
+_DESCRIPTIONS = {
+    "run": "Run it, or go on with it.",
+    "verify-resume": "Run a short form of it twice, once interrupted, and compare the ends.",
+}
+OptionsType = TypeVar("OptionsType")
 
 
 def list_recipes(arguments: Sequence[str]) -> int:
@@ -73,7 +81,7 @@ def prepare(arguments: Sequence[str]) -> tuple[Run, New]:
     if not arguments or arguments[0].startswith("-"):
         raise RunError(f"run needs a recipe or pipeline first: {_PROG} run NAME [overrides]")
     recipe = arguments[0]
-    chosen, launch = _parse_run(recipe, pipeline.plan(recipe), arguments[1:])
+    chosen, launch = _parse(f"run {recipe}", New(), pipeline.plan(recipe), arguments[1:])
     profile = launch.check()
     if launch.sweep:
         if not isinstance(chosen, RunConfig):
@@ -89,6 +97,9 @@ def prepare(arguments: Sequence[str]) -> tuple[Run, New]:
 
 
 def _launch(run: Run, launch: Launch, profile: "Profile", take_over: bool = False) -> int:
+    if launch.group is not None:
+        sharing.share(run, launch.group)
+    sharing.adopt(run)
     if launch.on != "local":
         from jobs import cluster
 
@@ -105,22 +116,24 @@ def _launch(run: Run, launch: Launch, profile: "Profile", take_over: bool = Fals
     return status
 
 
-def _parse_run(recipe: str, default: Any, arguments: Sequence[str]) -> tuple[Any, New]:
-    """Options and settings, side by side without a prefix of their own."""
-    settings_type: Any = type(default)
+def _parse(
+    words: str, options: OptionsType, default: Any, arguments: Sequence[str]
+) -> tuple[Any, OptionsType]:
+    """Settings and options, side by side without a prefix of their own."""
+    settings_type, options_type = type(default), type(options)
     parsed: Any = tyro.cli(
         make_dataclass(
             "Run",
             [
-                ("launch", Annotated[New, Flat], field(default=New())),
+                ("options", Annotated[options_type, Flat], field(default=options)),
                 ("settings", Annotated[settings_type, Flat], field(default=default)),
             ],
         ),
         args=arguments,
-        prog=f"{_PROG} run {recipe}",
-        description=f"Run {recipe}, or go on with it.",
+        prog=f"{_PROG} {words}",
+        description=_DESCRIPTIONS[words.split()[0]],
     )
-    return parsed.settings, parsed.launch
+    return parsed.settings, parsed.options
 
 
 def resume(arguments: Sequence[str]) -> int:
@@ -183,13 +196,29 @@ def doctor(arguments: Sequence[str]) -> int:
 
 
 def verify(arguments: Sequence[str]) -> int:
-    """compare every file of a run with what was recorded of it; exit status 1 if one differs"""
-    from jobs.verify import problems
+    """compare a run's files with its records, and these with each other; status 1 if one differs"""
+    from jobs import verify as verification
 
-    run = tyro.cli(OfRun, args=arguments, prog=f"{_PROG} verify").find()
-    found = problems(run)
-    print("\n".join(found) or f"{run.path}: every file is as it was written")
-    return 1 if found else 0
+    return verification.show(tyro.cli(Verify, args=arguments, prog=f"{_PROG} verify"))
+
+
+def verify_resume(arguments: Sequence[str]) -> int:
+    """try whether a recipe resumes to the last bit here: verify-resume NAME [overrides]"""
+    from gan.config import RunConfig
+    from jobs import pipeline, resuming
+
+    if not arguments or arguments[0].startswith("-"):
+        raise RunError(
+            f"verify-resume needs a recipe first: {_PROG} verify-resume NAME [overrides]"
+        )
+    recipe = arguments[0]
+    default = pipeline.plan(recipe)
+    if not isinstance(default, RunConfig):
+        raise RunError(f"verify-resume is for recipes; {recipe} is a pipeline")
+    config, trial = _parse(
+        f"verify-resume {recipe}", Trial(), resuming.shorter(default), arguments[1:]
+    )
+    return resuming.try_out(recipe, config, trial.threads, trial.keep)
 
 
 def evaluate(arguments: Sequence[str]) -> int:
@@ -262,6 +291,7 @@ VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "resume": resume,
     "cancel": cancel,
     "verify": verify,
+    "verify-resume": verify_resume,
     "evaluate": evaluate,
     "visualize": visualize,
     "report": report,
@@ -274,7 +304,7 @@ VERBS: dict[str, Callable[[Sequence[str]], int]] = {
 
 
 def _usage() -> str:
-    verbs = "\n".join(f"  {name:<11} {verb.__doc__}" for name, verb in VERBS.items())
+    verbs = "\n".join(f"  {name:<13} {verb.__doc__}" for name, verb in VERBS.items())
     return f"usage: {_PROG} VERB ...\n\n{verbs}\n\n{_PROG} VERB --help tells a verb's options."
 
 

@@ -12,14 +12,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from submitit.core.utils import DelayedSubmission
-
-from jobs import liveness, ranks, records
+from jobs import liveness, ranks, records, sharing
 from jobs.ranks import Place
 from jobs.records import GOES_ON, TRIED_AGAIN, Attempt, Cause
 from jobs.run import Run, RunError
 from jobs.stage import EXIT_STATUS, StageJob
-from slurm import schedulers
+from slurm import pickles, schedulers
 from slurm.errors import SchedulerError
 from slurm.resources import DEFAULT_RETRIES
 
@@ -141,11 +139,15 @@ class Given:
         parser.add_argument("--step", help="number of the job's step that has ended")
         parser.add_argument("--error", default="", help="why there was no step at all")
         given = parser.parse_args()
-        job = DelayedSubmission.load(given.pickle).function
+        try:
+            job = pickles.load(given.pickle).function
+        except SchedulerError as error:
+            parser.error(str(error))
         return cls(job, given.status, given.step, given.error)
 
     def close(self) -> str:
         """One word: finished, requeue or failed."""
+        sharing.adopt(Run(self.job.path))
         try:
             return close(self.job, self.status, self.error, _place(self.step))
         except (RunError, SchedulerError) as error:

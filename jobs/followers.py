@@ -12,7 +12,7 @@ from typing import Any
 from jobs import records, submissions
 from jobs.pipeline import Stage, stages
 from jobs.run import Run, RunError
-from slurm import pbs_states, qsub, schedulers, succession
+from slurm import pbs_states, pickles, qsub, schedulers, succession
 from slurm.errors import SchedulerError, Unreachable
 from slurm.scheduler import JobState
 
@@ -135,6 +135,8 @@ def _submit_again(stage: Stage, record: dict[str, Any], dependency: str) -> str:
     )
     script = stage.run.logs.resolve() / f"{order}.sh"
     try:
+        for path in (script, succession.options_file(script)):
+            pickles.require_private(path)
         job_id = succession.resubmit(script, token, dependency, {})
     except Unreachable as error:
         submissions.unanswered(stage.run, intent, str(error))

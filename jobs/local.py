@@ -20,6 +20,7 @@ from jobs.display import Display, make_display
 from jobs.pipeline import Stage, stages, withdraw_damaged
 from jobs.run import Run
 from jobs.stage import GPUS, TAKE_OVER
+from slurm.foreground import LocalExecutor
 from slurm.preemption import MINUTES, StopRequest
 
 _POLL_S = 0.2
@@ -147,7 +148,7 @@ class LocalLauncher:
             display.note(f"{row.stage}: its job ended early; see {launched.job.paths.stdout}")
 
     def _submit(self, stage: Stage) -> "submitit.Job[str]":
-        executor = submitit.LocalExecutor(folder=stage.run.logs)
+        executor = LocalExecutor(stage.run.logs)
         executor.update_parameters(timeout_min=_NO_TIMEOUT_MIN, stderr_to_stdout=True)
         with _ignored(signal.SIGINT), _environment(self._environment()):
             return executor.submit(stage.job)

@@ -1,6 +1,7 @@
 """The jobs' logs: their ends, and what is added to them."""
 
 import contextlib
+import os
 import time
 from pathlib import Path
 
@@ -26,7 +27,9 @@ def show(run: Run, lines: int) -> None:
     """The last lines of each stage's log."""
     for stage in stages(run):
         path = log_file(stage)
-        if path and path.is_file():
+        if path and _is_private(path):
+            print(f"==> {path} <==\n(private: of whoever started this job)")
+        elif path and path.is_file():
             print(f"==> {path} <==")
             print("\n".join(path.read_text(errors="replace").splitlines()[-lines:]))
 
@@ -49,11 +52,17 @@ def follow(run: Run, runs: Path) -> None:
 
 
 def _files(graph: list[Stage]) -> list[Path]:
-    return [path for path in map(log_file, graph) if path and path.is_file()]
+    known = [path for path in map(log_file, graph) if path]
+    return [path for path in known if not _is_private(path) and path.is_file()]
+
+
+def _is_private(log: Path) -> bool:
+    """Whether it is in the folder of another user, with whom the run is shared."""
+    return log.parent.is_dir() and not os.access(log.parent, os.X_OK)
 
 
 def _print_new(path: Path, read: dict[Path, int], name: str) -> None:
-    with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+    with contextlib.suppress(FileNotFoundError, PermissionError), path.open("rb") as file:
         file.seek(read.get(path, 0))
         whole = file.read().rpartition(b"\n")[0]
         if whole:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import tyro
 
 from gan.config import ConfigError
+from jobs import sharing
 from jobs.measuring import published
 from jobs.measuring.published import Published
 from jobs.run import Run, RunError, find
@@ -48,6 +49,8 @@ class Launch(Place):
     max_running: int | None = None
     """how many jobs of a sweep (of each of its arrays) run at the same time; 1 in the foreground"""
 
+    group: str | None = None
+    """share the run with this group, whose members may go on with it; logs stay private"""
     chain: int = 0
     """jobs to go on with a training, submitted beforehand: for PBS where jobs may not submit any"""
 
@@ -60,6 +63,8 @@ class Launch(Place):
 
     def check(self) -> Profile:
         """The profile. Raises RunError for a place that does not go with the other options."""
+        if self.group is not None:
+            sharing.group_id(self.group)
         if self.chain and self.on != "pbs":
             raise RunError(f"--chain is for PBS; --on {self.on} goes on without")
         if self.on == "local":
@@ -107,7 +112,38 @@ class OfRun(Place):
     """a run's name below the runs folder, as demo or demo/gan, or its path"""
 
     def find(self) -> Run:
-        return find(self.run, self.runs)
+        """The run; what is written there from now on is written for whoever shares it."""
+        run = find(self.run, self.runs)
+        sharing.adopt(run)
+        return run
+
+
+@dataclass(frozen=True)
+class Verify(OfRun):
+    deep: bool = False
+    """also load every checkpoint, read all of every HDF5 file, and train again from the checkpoint
+    before the last, to see that it ends in the same bits"""
+    minutes: float = 5.0
+    """how long training again may take for each run; Ctrl-C ends it too"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.minutes < float("inf"):
+            raise ConfigError(f"minutes is {self.minutes}; allowed: 0 or more, finite")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """How to try out resuming; the recipe's settings stand beside it."""
+
+    threads: int = 0
+    """threads of each attempt; 0: all here"""
+    keep: Path | None = None
+    """empty folder, or one to be made, where both runs stay; nothing is kept if left out"""
+
+    def __post_init__(self) -> None:
+        if self.threads < 0:
+            raise ConfigError(f"threads is {self.threads}; allowed: 0 or more")
 
 
 @dataclass(frozen=True)

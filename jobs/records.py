@@ -336,6 +336,9 @@ def problems(run: Run, record: dict[str, Any]) -> list[str]:
     found = []
     for name, expected in record["outputs"].items():
         path = run.path / name
+        if ".." in path.parts or Path(name).is_absolute():
+            found.append(f"{run.stage_file(record['stage'])} names {name!r}, outside of the run")
+            continue
         if not path.is_file():
             found.append(f"{path} is missing")
         elif _digest(path) != expected:

@@ -19,6 +19,8 @@ __all__ = ["Run", "RunError", "check_name", "find", "list_runs"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
+_MEMBER = re.compile(r"[^./\x00][^/\x00]*")  # what a sweep's settings make may have any sign
+
 
 def check_name(name: str) -> str:
     """`name` itself if it may name a run. Raises RunError: it becomes a folder and a job name."""
@@ -49,7 +51,12 @@ class Run:
 
     @property
     def logs(self) -> Path:
-        return self.path / "logs"
+        """Where this user's jobs of the run log, and have their pickles: nobody else's folder."""
+        first, user = self.path / "logs", os.geteuid()
+        try:
+            return first if first.lstat().st_uid == user else self.path / f"logs-{user}"
+        except FileNotFoundError:
+            return first
 
     @property
     def scalars(self) -> Path:
@@ -134,7 +141,12 @@ class Run:
         From `settings` if they have been read already.
         """
         names = (settings or self.settings()).get("members")
-        return {name: Run(self.path / name) for name in names} if names else {"": self}
+        if not names:
+            return {"": self}
+        for name in names:
+            if not (isinstance(name, str) and _MEMBER.fullmatch(name)):
+                raise RunError(f"{self.config_file}: member {name!r}; allowed: names of folders")
+        return {name: Run(self.path / name) for name in names}
 
     def write(self, recipe: str, config: RunConfig, info: DataInfo, threads: int) -> None:
         """Create the folder, or bring the settings that do not change the result up to date."""

@@ -16,7 +16,7 @@ from checkpoints import CheckpointError, files
 from gan.config import ConfigError
 from gan.data import DataError
 from gan.divergence import NonFiniteLoss
-from jobs import energy, liveness, ranks, records
+from jobs import energy, liveness, ranks, records, sharing
 from jobs.drawing.folders import Unwritable
 from jobs.ranks import Meeting, Place
 from jobs.records import Attempt, Cause
@@ -115,6 +115,7 @@ class StageJob(ABC):
         run, place = Run(self.path), ranks.here()
         if records.completion(run, self.stage):
             return Cause.FINISHED
+        sharing.adopt(run)
         _restore_gpus()
         request = StopRequest(deadline_from_environment())
         with request.listening(), contextlib.ExitStack() as stack:

@@ -8,11 +8,12 @@ what waits for the job.
 import os
 import signal
 import sys
+from pathlib import Path
 
 from jobs import followers
 from jobs.closing import Given
 from jobs.stage import EXIT_REQUEUE, say
-from slurm import pbs_states, qsub, succession
+from slurm import pbs_states, pickles, qsub, succession
 from slurm.errors import SchedulerError
 from slurm.orders import TOKEN
 
@@ -44,6 +45,9 @@ def goes_on() -> bool:
             say(f"job {heirs[0]} waits already, and goes on")
             return True
         qsub.cancel(state.job_id for state in waiting)  # of a chain that somebody has broken
+        script = Path(os.environ[succession.SCRIPT])
+        for path in (script, succession.options_file(script)):
+            pickles.require_private(path)
         succession.hand_over(say)
         return True
     except SchedulerError as error:

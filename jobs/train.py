@@ -53,7 +53,7 @@ class Train(StageJob):
         variant = variants.build(config, images.info, device)
         if context.meeting:
             variant.world = context.meeting.connect(device)
-        loop = trainer.Trainer(config, images, variant, outputs, hooks)
+        loop = self.make_loop(config, images, variant, outputs, hooks)
         reason = loop.train()
         if place.rank == 0:
             hooks.report(loop.progress("finished"))
@@ -67,6 +67,12 @@ class Train(StageJob):
             [final / "state.pt", final / "manifest.json"],
             {"steps": loop.step, **variant.facts(), **loop.went_back()},
         )
+
+    def make_loop(self, *parts: Any) -> "Trainer":
+        """The loop that trains, of its `parts`; for those who want another one."""
+        from gan import trainer
+
+        return trainer.Trainer(*parts)
 
 
 def _tell_hand_over(context: Context, loop: "Trainer") -> None:

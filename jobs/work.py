@@ -18,7 +18,7 @@ from jobs import cli, ranks, records
 from jobs.closing import RETRIES
 from jobs.pipeline import Stage, stages
 from jobs.train import GPUS_BOOKED, Train
-from slurm import of_pbs, schedulers, succession
+from slurm import of_pbs, pickles, schedulers, succession
 from slurm.orders import Order
 from slurm.pbs_booking import Booking
 from slurm.resources import DEFAULT_RETRIES
@@ -39,8 +39,7 @@ class Work:
     def of(cls, arguments: list[str], scheduler: str, cores: int, job_id: str) -> "Work":
         """Creates the run's folder, or finds it. Raises what `ganymede run` refuses."""
         run, _ = cli.prepare([*arguments, "--on", scheduler, "--cpus-per-task", str(cores)])
-        folder = run.logs.resolve()
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = pickles.make_folder(run.logs.resolve())
         return cls(stages(run), folder, job_id)
 
     def uncancel(self) -> None:
@@ -66,7 +65,7 @@ def lay_out_for_slurm(arguments: list[str]) -> Path:
     for path in work.folder.glob(f"{work.job_id}.*-*.pkl"):
         path.unlink()
     for name, stage in work.unfinished():
-        DelayedSubmission(stage.job).dump(work.folder / f"{name}.pkl")
+        pickles.dump(DelayedSubmission(stage.job), work.folder / f"{name}.pkl")
     return work.folder
 
 

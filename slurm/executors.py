@@ -14,7 +14,7 @@ from typing import Any
 import submitit
 from submitit.core.utils import DelayedSubmission
 
-from slurm import chain, queue
+from slurm import chain, pickles, queue
 from slurm.errors import SchedulerError
 from slurm.orders import Order
 from slurm.resources import Resources, is_plain
@@ -52,10 +52,10 @@ class Executor(submitit.SlurmExecutor):  # type: ignore[misc]
     ) -> list[submitit.SlurmJob[Any]]:
         folder, order = check_folder(Path(self.folder)), self.order
         content = script(order, folder)  # refused before anything is written
-        folder.mkdir(parents=True, exist_ok=True)
+        pickles.make_folder(folder)
         indices = order.indices or (0,)
         for index, delayed in zip(indices, delayed_submissions, strict=True):
-            delayed.dump(folder / f"{order.token}_{index}.pkl")
+            pickles.dump(delayed, folder / f"{order.token}_{index}.pkl")
         path = folder / f"{order.token}.sh"
         path.write_text(content, "utf-8")
         number = queue.submit(path, order.token, self.say)

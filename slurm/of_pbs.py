@@ -12,7 +12,7 @@ from typing import Any
 from submitit.core import plugins
 from submitit.core.utils import DelayedSubmission
 
-from slurm import chain, commands, pbs_script, pbs_states, qsub, succession
+from slurm import chain, commands, pbs_script, pbs_states, pickles, qsub, succession
 from slurm.errors import SchedulerError
 from slurm.orders import Order
 from slurm.pbs_script import Wrapping
@@ -31,9 +31,9 @@ def write(order: Order, folder: Path, functions: Sequence[Callable[[], Any]]) ->
     path = {k: v for k, v in os.environ.items() if k == "PYTHONPATH"}
     text = pbs_script.script(order, folder, Wrapping(_CLOSING, environment=path), folder)
     pbs_script.options(order, folder)  # refused before anything is written
-    folder.mkdir(parents=True, exist_ok=True)
+    pickles.make_folder(folder)
     for index, function in enumerate(functions):
-        DelayedSubmission(function).dump(folder / f"{order.token}_{index}.pkl")
+        pickles.dump(DelayedSubmission(function), folder / f"{order.token}_{index}.pkl")
     pbs_script.write(folder / f"{order.token}.sh", text)
 
 

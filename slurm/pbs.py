@@ -18,7 +18,7 @@ from typing import Any
 from submitit.core import core, logger
 from submitit.core.utils import DelayedSubmission, JobPaths
 
-from slurm import pbs_script, pbs_states, qsub, succession
+from slurm import pbs_script, pbs_states, pickles, qsub, succession
 from slurm.errors import SchedulerError, Unreachable
 from slurm.orders import Order
 from slurm.pbs_environment import PBSJobEnvironment
@@ -173,7 +173,7 @@ class PBSExecutor(core.PicklingExecutor):  # type: ignore[misc]
         for index, one in enumerate(delayed):
             path = folder / f"{token}_{index}.pkl"
             one.set_timeout(minutes, self.max_num_timeout)
-            one.dump(path)
+            pickles.dump(one, path)
             size_gb = len(delayed) * path.stat().st_size / 1024**3
             if size_gb > self.max_pickle_size_gb:
                 for written in folder.glob(f"{token}_*.pkl"):

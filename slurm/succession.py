@@ -10,7 +10,7 @@ from slurm.errors import SchedulerError
 from slurm.orders import TOKEN
 from slurm.qsub import Request
 
-_SCRIPT = "GANYMEDE_SCRIPT"  # environment of a job: its wrapper
+SCRIPT = "GANYMEDE_SCRIPT"  # environment of a job: its wrapper
 _OF_THE_FIRST = (("-W", "depend"), ("-W", "block"))
 _CARRIED = ("GANYMEDE_LINE", "GANYMEDE_INDEX")  # what a successor keeps of the job before
 
@@ -24,7 +24,9 @@ def write_options(script: Path, options: Sequence[str], executable: Sequence[str
     """`executable` is what the job starts, the wrapper itself if left out."""
     started = list(executable) or ["/bin/bash", str(script)]
     values = {"options": _for_successors(options), "executable": started}
-    options_file(script).write_text(json.dumps(values) + "\n", "utf-8")
+    path = options_file(script)
+    path.touch(mode=0o600)
+    path.write_text(json.dumps(values) + "\n", "utf-8")
 
 
 def _for_successors(options: Sequence[str]) -> list[str]:
@@ -72,7 +74,7 @@ def hand_over(say: Callable[[str], None] = print) -> str:
 
     Raises SchedulerError, as where a site forbids qsub on its nodes.
     """
-    job_id, script = os.environ["PBS_JOBID"], Path(os.environ[_SCRIPT])
+    job_id, script = os.environ["PBS_JOBID"], Path(os.environ[SCRIPT])
     is_task = job_id != pbs_states.array_of(job_id)
     successor = resubmit(
         script,

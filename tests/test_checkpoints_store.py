@@ -148,9 +148,10 @@ def test_renamed_checkpoint_is_not_believed(store: Store) -> None:
     assert store.latest().step == 20
 
 
-def test_manifest_may_not_name_files_elsewhere(store: Store) -> None:
+@pytest.mark.parametrize("name", ["../../secret", "/etc/passwd", "..", ".", ""])
+def test_manifest_may_not_name_files_elsewhere(store: Store, name: str) -> None:
     path = store.path(30) / "manifest.json"
-    path.write_text(path.read_text().replace("state.pt", "../../secret"))
+    path.write_text(path.read_text().replace("state.pt", name))
     with pytest.raises(CheckpointError, match="outside its folder"):
         store.open(30)
 

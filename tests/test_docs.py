@@ -24,6 +24,18 @@ def test_every_row_of_a_table_of_troubles_names_tests_that_exist(document: str, 
             assert f"def {test}(" in path.read_text() or not test, row
 
 
+def test_every_row_of_what_can_go_wrong_names_a_test_that_exists() -> None:
+    text = (ROOT / "docs" / "reliability.md").read_text()
+    rows = [line for line in text.splitlines() if line.startswith("| ")][2:]
+    assert len(rows) > 10
+    for row in rows:
+        named = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", row.split(" | ")[-1])
+        assert named, row
+        for file, test in named:
+            assert (ROOT / file).is_file(), row
+            assert f"def {test}(" in (ROOT / file).read_text(), row
+
+
 def test_links_between_documents_lead_somewhere() -> None:
     for document in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
         for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):

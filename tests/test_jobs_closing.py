@@ -20,6 +20,7 @@ from jobs.records import Attempt, Cause
 from jobs.run import Run, RunError
 from jobs.stage import Context, Result, StageJob
 from jobs.train import Train
+from slurm import pickles
 
 
 @dataclass(frozen=True)
@@ -374,7 +375,7 @@ def test_the_start_before_of_the_same_job_is_over(job: Job) -> None:
 def pickled(tmp_path: Path, tiny_classifier: ClassifierConfig) -> Path:
     run = prepare("classifier-digits", tiny_classifier, tmp_path / "r", threads=1)
     path = tmp_path / "abc_0.pkl"
-    DelayedSubmission(stages(run)[0].job).dump(path)
+    pickles.dump(DelayedSubmission(stages(run)[0].job), path)
     return path
 
 

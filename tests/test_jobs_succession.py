@@ -17,7 +17,7 @@ from jobs.records import Cause
 from jobs.run import Run
 from jobs.stage import EXIT_REQUEUE
 from jobs.succession import conclude
-from slurm import qsub, succession
+from slurm import pickles, qsub, succession
 from slurm.of_pbs import PBS
 from slurm.orders import TOKEN
 from slurm.qsub import Request
@@ -37,6 +37,7 @@ def script(there: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     script = tmp_path / "t1.sh"
     program = "trap : TERM; touch ready; for i in {1..600}; do sleep 0.1; done"
     script.write_text(f"{program}\n")
+    script.chmod(0o600)
     succession.write_options(script, ["-N", "x", "-l", "walltime=9:00"])
     there.open()
     assert succession.resubmit(script, "t1", "", {"GANYMEDE_INDEX": "0"}) == JOB
@@ -76,6 +77,17 @@ def test_another_job_goes_on_and_what_waits_waits_for_that(
     said = capsys.readouterr().out
     assert f"goes on as job {successor}" in said
     assert f"job {SAMPLE} waits for {successor} now" in said
+
+
+@pytest.mark.parametrize("name", ["t1.sh", "t1.qsub"])
+def test_what_others_could_have_written_is_not_submitted(
+    there: Site, script: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    (script.parent / name).chmod(0o660)
+    before = submitted(there)
+    assert conclude("requeue", EXIT_REQUEUE) == EXIT_REQUEUE
+    assert submitted(there) == before
+    assert f"{name} is not used, since what is in it would run as you" in capsys.readouterr().out
 
 
 def test_a_job_that_pbs_queues_again_has_no_other_one_go_on(
@@ -168,7 +180,7 @@ def test_a_finished_stage_looks_after_what_comes_next(
 def run(there: Site, script: Path, tmp_path: Path, tiny_acgan: ACGANConfig) -> Run:
     """Its training is what the job does."""
     run = prepare("acgan-digits", tiny_acgan, tmp_path / "runs" / "gan", threads=1)
-    DelayedSubmission(stages(run)[0].job).dump(tmp_path / "t1_0.pkl")
+    pickles.dump(DelayedSubmission(stages(run)[0].job), tmp_path / "t1_0.pkl")
     return run
 
 

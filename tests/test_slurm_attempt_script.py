@@ -102,7 +102,7 @@ def test_srun_starts_the_pickles_job_on_every_rank(script: Script) -> None:
         [
             "--unbuffered", "--kill-on-bad-exit=1", "--export=ALL", "--open-mode=append",
             f"--output={logs}/7_%t_log.out", "--cpus-per-task=2",
-            "python", "-P", "-u", "-m", "submitit.core._submit", str(logs),
+            "python", "-P", "-u", "-m", "slurm.start", str(logs),
         ]
     ]  # fmt: skip
     assert os.readlink(logs / "7_submitted.pkl") == f"{logs}/abc_0.pkl"

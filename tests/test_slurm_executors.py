@@ -142,7 +142,7 @@ def test_what_goes_to_the_shell_arrives_exactly(place: Path, value: str) -> None
     assert f"--output={folder}/7_%t_log.out" in call
     command = call[call.index(str(place / "bin" / "wrapper")) :]
     assert command == [
-        *profile.prefix, str(python), "-P", "-u", "-m", "submitit.core._submit", str(folder)
+        *profile.prefix, str(python), "-P", "-u", "-m", "slurm.start", str(folder)
     ]  # fmt: skip
     assert recorded(python)[0][:4] == ["-P", "-m", "jobs.closing", f"{folder}/0123abcd_0.pkl"]
     link = folder / "7_submitted.pkl"

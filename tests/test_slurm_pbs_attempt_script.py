@@ -122,7 +122,7 @@ def test_the_ranks_are_started_and_their_end_is_told(wrapper: Wrapper) -> None:
         "-P", "-m", "slurm.launch", "--gpus", "0", "--node", "0",
         "--mark", f"{wrapper.logs}/.7.there.{step}", "--logs", str(wrapper.logs),
         "--id", "7.there", "--",
-        "python", "-P", "-u", "-m", "submitit.core._submit", str(wrapper.logs),
+        "python", "-P", "-u", "-m", "slurm.start", str(wrapper.logs),
     ]  # fmt: skip
     assert told == {
         "pickle": f"{wrapper.logs}/abc_0.pkl", "--status": "0", "--step": step, "--error": ""

@@ -123,12 +123,14 @@ def _read_part(files: IdxSet, images_at: Path, labels_at: Path, count: int) -> _
 
 def read(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     """An idx file of unsigned bytes in this shape. Raises DataError for any other content."""
+    wanted = bytes((0, 0, _UNSIGNED_BYTES, len(shape))) + np.array(shape, dtype=">u4").tobytes()
+    size = int(np.prod(shape))
     try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            content = file.read(len(wanted) + size + 1)  # no more, however much there may be
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
-    wanted = bytes((0, 0, _UNSIGNED_BYTES, len(shape))) + np.array(shape, dtype=">u4").tobytes()
-    header, size = content[: len(wanted)], int(np.prod(shape))
+    header = content[: len(wanted)]
     if header != wanted or len(content) != len(wanted) + size:
         raise DataError(
             f"{path} holds {len(content)} bytes that begin with {header.hex()}; allowed: "

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from checkpoints import files
+from gan import hdf5
 from gan.config import ConfigError, DataConfig
 from gan.data import node_copy
 from gan.data.images import DataError, DataInfo, ImageSet, fits, resize, to_array
@@ -93,7 +94,7 @@ def read_about(path: Path) -> tuple[About, str]:
 def read_labels(path: Path, part: str) -> NDArray[np.int64]:
     try:
         with h5py.File(path, "r", locking=False) as file:
-            labels: NDArray[np.int64] = file[f"{part}/labels"][:]
+            labels: NDArray[np.int64] = hdf5.dataset(file, f"{part}/labels")[:]
     except _DAMAGE as error:
         raise DataError(f"{path}: {part}/labels cannot be read: {error}") from error
     return labels
@@ -108,7 +109,9 @@ class PackedImages:
     def __init__(self, path: Path, part: str, size: int) -> None:
         self.path, self.part, self.size = path, part, size
         try:
-            self._images = h5py.File(path, "r", locking=False)[f"{part}/images"]
+            file = h5py.File(path, "r", locking=False)
+            self._images = hdf5.dataset(file, f"{part}/images")
+            _check_shape(path, part, self._images)
         except _DAMAGE as error:
             raise DataError(f"{path} is no packed data set, or damaged: {error}") from error
 
@@ -139,6 +142,15 @@ class PackedImages:
         except _DAMAGE as error:
             raise DataError(f"{self.path}: {self.part} {what} cannot be read: {error}") from error
         return images
+
+
+def _check_shape(path: Path, part: str, images: Any) -> None:
+    """Raise DataError unless the images are as many, and as large, as the file says of itself."""
+    said = read_about(path)[0].shape(PARTS.index(part))
+    if images.shape != said or images.dtype != np.uint8:
+        raise DataError(
+            f"{path}: {part}/images are {images.dtype} {images.shape}; the file says uint8 {said}"
+        )
 
 
 def resized(images: Images, size: int) -> Images:

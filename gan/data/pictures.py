@@ -27,9 +27,11 @@ SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 MODES: dict[Kind, str] = {"rgb": "RGB", "grey": "L"}
 _GREY_MODES = ("1", "L", "LA", "La")
 _NUMBERS = ("I", "F")  # 32 bits, of any range
+MOST_PIXELS = 1 << 26  # several pictures are decoded at a time
 _DAMAGE = (
     OSError, SyntaxError, ValueError, EOFError, KeyError, struct.error, zlib.error,
     Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
 )  # fmt: skip
 
 
@@ -49,6 +51,10 @@ def decode(content: bytes, name: str, kind: Kind | None = None) -> Image.Image:
 
 
 def _require_supported(image: Image.Image, name: str) -> None:
+    if image.width * image.height > MOST_PIXELS:
+        raise DataError(
+            f"{name} has {image.width} x {image.height} pixels; allowed: {MOST_PIXELS} in all"
+        )
     frames = getattr(image, "n_frames", 1)
     if frames > 1 and image.format != "MPO":
         raise DataError(f"{name} has {frames} frames; allowed: pictures with one")

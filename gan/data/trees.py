@@ -10,6 +10,7 @@ from pathlib import Path
 from gan.data.images import DataError
 from gan.data.pictures import SUFFIXES
 
+MOST_BYTES = 1 << 28  # of one picture's file in a zip file
 _DEEPEST = 3  # train/cat/0001.png
 
 
@@ -74,15 +75,21 @@ def _in_zip(path: Path) -> Iterator[File]:
         archive = zipfile.ZipFile(path)
     except (OSError, zipfile.BadZipFile) as error:
         raise DataError(f"{path} is no readable zip file: {error}") from error
-    for name in archive.namelist():
-        if _wanted(name):
-            yield File(name, f"{path}/{name}", _Member(archive, name))
+    for entry in archive.infolist():
+        name = entry.filename
+        if not _wanted(name):
+            continue
+        if entry.file_size > MOST_BYTES:
+            raise DataError(
+                f"{path}/{name} unpacks to {entry.file_size} bytes; allowed: {MOST_BYTES} a picture"
+            )
+        yield File(name, f"{path}/{name}", _Member(archive, entry))
 
 
 @dataclass(frozen=True)
 class _Member:
     archive: zipfile.ZipFile
-    name: str
+    entry: zipfile.ZipInfo  # its size is the most that is unpacked, whatever is in there
 
     def __call__(self) -> bytes:
-        return self.archive.read(self.name)
+        return self.archive.read(self.entry)

@@ -80,7 +80,7 @@ ganymede_attempt() {
         export GANYMEDE_LOG_SIZE
         srun --unbuffered --kill-on-bad-exit=1 --export=ALL --open-mode=append \
             --output="$ganymede_logs/${job}_%t_log.out" "${ganymede_srun[@]}" \
-            "${ganymede_python[@]}" -u -m submitit.core._submit "$ganymede_logs"
+            "${ganymede_python[@]}" -u -m slurm.start "$ganymede_logs"
         status=$?
         ganymede_step=$((ganymede_step + 1))
     fi

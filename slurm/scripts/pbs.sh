@@ -66,12 +66,13 @@ ganymede_begin() {
 
 # The ranks of this node; its end stands in a file that the other nodes look at.
 ganymede_ranks() {
-    local warn=()
+    local warn=() start=slurm.start # which loads the user's own pickles alone
+    [ ${#ganymede_closing[@]} -gt 0 ] || start=submitit.core._submit
     [ -z "$ganymede_warn_s" ] || [ -z "${GANYMEDE_END:-}" ] ||
         warn=(--warn-at "$(ganymede_sum "$GANYMEDE_END - $ganymede_warn_s")")
     "${ganymede_python[@]}" -m slurm.launch "${ganymede_launch[@]}" "${warn[@]}" \
         --node "$ganymede_node" --mark "$ganymede_mark" --logs "$ganymede_logs" --id "$ganymede_id" -- \
-        "${ganymede_python[@]}" -u -m submitit.core._submit "$ganymede_submitit"
+        "${ganymede_python[@]}" -u -m "$start" "$ganymede_submitit"
 }
 
 # What another node does, through this same script. pbsdsh would pass a signal on and leave at once,

@@ -86,7 +86,7 @@ class User(Person):
         for process in processes(job_id):
             with contextlib.suppress(psutil.Error):
                 environment = process.environ()
-                is_python = "submitit.core._submit" in process.cmdline()
+                is_python = "slurm.start" in process.cmdline()
                 if is_python and environment.get("SLURM_PROCID") == str(rank):
                     return process
         raise LookupError(f"no rank {rank} of job {job_id}")

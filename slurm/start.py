@@ -1,0 +1,31 @@
+"""Starts a job from its pickle, as `submitit.core._submit` does, but only from the user's own.
+
+`python -m slurm.start FOLDER` is what every job of a run begins with.
+"""
+
+import sys
+
+from submitit.core import submission, utils
+
+from slurm import pickles
+from slurm.errors import SchedulerError
+
+_REFUSED = 2
+
+
+def main() -> int:
+    for name, ours in (("pickle_load", pickles.load), ("cloudpickle_dump", pickles.dump)):
+        if not hasattr(utils, name):
+            print(f"this version of submitit is not known: it has no {name}", file=sys.stderr)
+            return _REFUSED
+        setattr(utils, name, ours)  # all that submitit reads and writes goes through these two
+    try:
+        submission.submitit_main()
+    except SchedulerError as error:
+        print(error, file=sys.stderr)
+        return _REFUSED
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
