@@ -214,8 +214,8 @@ def folders() -> None:
 
 def time_limits() -> Callable[[], None]:
     """Jobs that are told, some time before their limit; what to tell of them, later."""
-    # Slurm signals up to half a minute early.
-    chosen = {"timeout_min": 2, "_signal_delay_s": 60 if CLUSTER == "slurm" else 112}
+    # Slurm signals up to a minute early: in vain, if that is the moment at which the job begins.
+    chosen = {"timeout_min": 2, "_signal_delay_s": 45 if CLUSTER == "slurm" else 112}
     twice = executor(max_num_timeout=2, **chosen).submit(Patient(2))
     too_often = executor(max_num_timeout=1, **chosen).submit(Patient(9))
     without = executor(**chosen).submit(rest, 600)

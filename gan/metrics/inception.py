@@ -148,7 +148,8 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__
+    line = str(error).strip().partition("\n")[0]
+    return line if " " in line else type(error).__name__  # a number alone tells nobody anything
 
 
 def _refused(path: Path, reason: str) -> ConfigError:
