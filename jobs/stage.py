@@ -16,7 +16,7 @@ from checkpoints import CheckpointError, files
 from gan.config import ConfigError
 from gan.data import DataError
 from jobs import energy, liveness, ranks, records
-from jobs.drawing.folders import Unwritable
+from jobs.folders import Unwritable
 from jobs.ranks import Meeting, Place
 from jobs.records import Attempt, Cause
 from jobs.run import Run, RunError
