@@ -17,7 +17,7 @@ from gan.config import ConfigError
 from gan.data import DataError
 from gan.divergence import NonFiniteLoss
 from jobs import energy, liveness, ranks, records, sharing
-from jobs.drawing.folders import Unwritable
+from jobs.folders import Unwritable
 from jobs.ranks import Meeting, Place
 from jobs.records import Attempt, Cause
 from jobs.run import Run, RunError

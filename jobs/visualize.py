@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from checkpoints import files
-from jobs import records, trained, views
-from jobs.drawing import folders, maximising, perturbing
+from jobs import folders, records, trained, views
+from jobs.drawing import maximising, perturbing
 from jobs.drawing.subject import Drawn, Stop, Subject
 from jobs.run import Run
 from jobs.stage import Context, Result, StageJob

@@ -48,6 +48,7 @@ def _at_rest(variant: Variant) -> Variant:
 
 
 @functools.cache
+@torch.enable_grad()  # whoever asks first may be inside a no_grad
 def digits_classifier() -> Variant:
     """S0's classifier, 8 channels wide, after two seconds on digits of 16 pixels: it names nine in
     ten. All tests share it: who changes it puts it back."""

@@ -109,7 +109,7 @@ def tell(what: str, *values: Any) -> None:
     print(f"{what}:", *values, flush=True)
 
 
-def wait_for(holds: Callable[[], Any], seconds: float = 240) -> None:
+def wait_for(holds: Callable[[], Any], seconds: float = 600) -> None:
     end = time.monotonic() + seconds
     while not holds():
         if time.monotonic() > end:
@@ -212,20 +212,43 @@ def folders() -> None:
     tell("in it", sorted(p.name.replace(job.job_id, "ID") for p in job.paths.folder.glob("*.pkl")))
 
 
+class Limited:
+    """A job that is told, some time before its limit. A real Slurm now and then tells it too early,
+    when it has only just begun, or not at all: what then ran into its limit is tried again."""
+
+    def __init__(self, max_num_timeout: int, work: Callable[..., Any], *arguments: Any) -> None:
+        self._call = (work, *arguments)
+        # Slurm signals up to a minute early.
+        delay_s = 45 if CLUSTER == "slurm" else 112
+        self._executor = executor(
+            max_num_timeout=max_num_timeout, timeout_min=2, _signal_delay_s=delay_s
+        )
+        self._job = self._executor.submit(*self._call)
+
+    def ended(self) -> tuple[Any, str]:
+        """The job and its last state."""
+        for _ in range(3 if CLUSTER == "slurm" else 0):
+            if last_state(self._job) != "TIMEOUT":
+                break
+            self._job = self._executor.submit(*self._call)
+        return self._job, last_state(self._job)
+
+
 def time_limits() -> Callable[[], None]:
-    """Jobs that are told, some time before their limit; what to tell of them, later."""
-    # Slurm signals up to a minute early: in vain, if that is the moment at which the job begins.
-    chosen = {"timeout_min": 2, "_signal_delay_s": 45 if CLUSTER == "slurm" else 112}
-    twice = executor(max_num_timeout=2, **chosen).submit(Patient(2))
-    too_often = executor(max_num_timeout=1, **chosen).submit(Patient(9))
-    without = executor(**chosen).submit(rest, 600)
+    """Starts jobs with a limit; what to tell of them, later."""
+    twice = Limited(2, Patient(2))
+    others = {
+        "timed-out too many times": Limited(1, Patient(9)),
+        "timed-out and not checkpointable": Limited(3, rest, 600),
+    }
 
     def tell_of_them() -> None:
-        tell("time limit reached twice", twice.result(), last_state(twice))
-        told = {too_often: "timed-out too many times", without: "timed-out and not checkpointable"}
-        for job, why in told.items():
+        job, state = twice.ended()
+        tell("time limit reached twice", job.result(), state)
+        for why, limited in others.items():
+            job, state = limited.ended()
             error = job.exception()
-            tell(why, type(error).__name__, why in str(error), last_state(job))
+            tell(why, type(error).__name__, why in str(error), state)
 
     return tell_of_them
 

@@ -20,7 +20,9 @@ from gan.data import DataInfo
 from gan.recipes import RECIPES
 from gan.rng import Draws
 from gan.variants.dcgan_lab import LabCritic, LabGenerator
-from gan.visual import maximisation, perturbation
+from gan.visual import attacks, maximisation, perturbation
+from gan.visual.attacks import Attack
+from gan.visual.maximisation import Channels
 
 CPU = torch.device("cpu")
 TESTS = Path(__file__).parent
@@ -168,12 +170,11 @@ def test_s0_one_step_of_a_pixel_is_called_1_of_255() -> None:
     assert pytest.approx(0.0078, abs=5e-5) == perturbation.PIXEL == 2 / 255
     original = torch.randint(20, 230, (4, 1, 6, 6), dtype=torch.uint8)
     images, weights = to_unit(original), torch.randn(36, 3)
-    chance = torch.rand_like(images)
     for epsilon in (1, perturbation.DEFAULT_EPSILON):
-        result = perturbation.perturb(
-            lambda x: x.flatten(1) @ weights, images, torch.zeros(4).long(), chance, epsilon
+        altered = attacks.alter(
+            lambda x: x.flatten(1) @ weights, images, torch.zeros(4).long(), Attack(), epsilon
         )
-        moved = to_bytes(result.altered).astype(int) - to_bytes(images).astype(int)
+        moved = to_bytes(altered).astype(int) - to_bytes(images).astype(int)
         assert set(np.abs(moved).ravel()) == {int(epsilon)}
     assert perturbation.DEFAULT_EPSILON == 8
 
@@ -189,9 +190,8 @@ def test_s0_only_as_many_channels_as_a_batch_has_images() -> None:
     """Every channel of a layer has its picture, whatever the number of images to start from."""
     critic = S0Critic(8, 1, 12, HeadOptions(classes=10))
     few = torch.rand(3, 1, 8, 8) * 2 - 1
-    found = maximisation.maximise_features(
-        critic, "conv3", few.mean(0), maximisation.Ascent(iterations=2)
-    )
+    wanted, rule = Channels("stages.conv3.0"), maximisation.Ascent(iterations=2)
+    found = maximisation.maximise_channels(critic, wanted, few.mean(0), rule).images
     assert found.shape == (12, 1, 8, 8)
     assert len({tuple(picture.flatten().tolist()) for picture in found}) == 12
 
@@ -244,11 +244,9 @@ def test_s0_essentially_random_guessing_after_one_step() -> None:
         lean = x.flatten(1) @ weights  # 0 of all images, changed by 100 x the step along the signs
         return torch.stack([torch.full_like(lean, 3.0), lean, torch.zeros_like(lean)], 1)
 
-    generator = torch.Generator().manual_seed(0)
-    control = torch.rand(images.shape, generator=generator)
-    result = perturbation.perturb(classify, images, labels, control, epsilon=8)
-    assert result.accuracy_before == 1
-    assert (result.accuracy_after, result.hit_rate) == (0, 1)  # 100 * 16/255 = 6.3 > 3
-    assert result.control_accuracy == 1  # as large a step, undirected: about 0.6
-    weak = perturbation.perturb(classify, images, labels, control, epsilon=2)
-    assert (weak.accuracy_after, weak.hit_rate) == (1, 0)  # 100 * 4/255 = 1.6 < 3
+    result = attacks.measure(classify, images, labels, Attack(), (2, 8))
+    weak, usual = result.by_epsilon
+    assert result.accuracy == 1
+    assert (usual.accuracy, usual.hit_rate) == (0, 1)  # 100 * 16/255 = 6.3 > 3
+    assert usual.control_accuracy == 1  # as large a step, undirected: about 0.6
+    assert (weak.accuracy, weak.hit_rate) == (1, 0)  # 100 * 4/255 = 1.6 < 3

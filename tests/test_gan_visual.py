@@ -2,14 +2,14 @@ import io
 from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
 from PIL import Image
 
 from gan import rng
 from gan.blocks import HeadOptions, S0Critic
-from gan.evaluation import Interrupted
-from gan.visual import curves, grids, maximisation, perturbation
+from gan.visual import attacks, curves, grids, maximisation, perturbation
+from gan.visual.attacks import Attack
+from gan.visual.maximisation import Channels
 
 
 def make_critic() -> S0Critic:
@@ -19,9 +19,9 @@ def make_critic() -> S0Critic:
 
 def test_perturbation_moves_every_pixel_by_epsilon_towards_the_target() -> None:
     critic = make_critic()
-    images, control = torch.rand(2, 20, 1, 16, 16) * 0.5
+    images = torch.rand(20, 1, 16, 16) * 0.5
     labels = torch.arange(20) % 10
-    result = perturbation.perturb(lambda x: critic(x)[1], images, labels, control, epsilon=2)
+    result = attacks.show(lambda x: critic(x)[1], images, labels, Attack(), epsilon=2)
     moved = (result.altered - images).abs()
     moving = result.gradients != 0
     torch.testing.assert_close(moved[moving], torch.full_like(moved[moving], 4 / 255))
@@ -31,45 +31,24 @@ def test_perturbation_moves_every_pixel_by_epsilon_towards_the_target() -> None:
         critic(x)[1].log_softmax(1)[torch.arange(20), target] for x in (images, result.altered)
     ]
     assert (log_p[1] > log_p[0]).float().mean() >= 0.9  # a first-order step: nearly all gain
-    assert 0 <= result.hit_rate <= 1
     assert not images.requires_grad
 
 
 def test_perturbation_stays_in_range_and_leaves_no_graph() -> None:
     critic = make_critic()
     images = torch.ones(4, 1, 16, 16)
-    result = perturbation.perturb(lambda x: critic(x)[1], images, torch.zeros(4).long(), images, 50)
+    labels = torch.zeros(4).long()
+    result = attacks.show(lambda x: critic(x)[1], images, labels, Attack(), epsilon=50)
     assert -1 <= result.altered.min() <= result.altered.max() <= 1
     assert not result.altered.requires_grad
 
 
-def test_perturbation_of_many_images_is_that_of_each(monkeypatch: pytest.MonkeyPatch) -> None:
-    critic = make_critic()
-    images, control = torch.rand(2, 7, 1, 16, 16)
-    labels = torch.tensor([0, 1, 2, 3, 4, 5, 9])
-
-    def run() -> perturbation.Perturbation:
-        return perturbation.perturb(lambda x: critic(x)[1], images, labels, control, 20)
-
-    whole = run()
-    monkeypatch.setattr(perturbation, "_BATCH", 3)
-    parts = run()
-    torch.testing.assert_close(parts.gradients, whole.gradients)
-    for name in ("accuracy_before", "accuracy_after", "hit_rate", "control_accuracy"):
-        assert getattr(parts, name) == pytest.approx(getattr(whole, name))
-    answers = iter([False, True])
-    with pytest.raises(Interrupted):
-        perturbation.perturb(
-            lambda x: critic(x)[1], images, labels, control, 8, lambda: next(answers)
-        )
-
-
-def test_all_channels_are_drawn_however_many_rise_together(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_channels_are_drawn_however_many_rise_together() -> None:
     critic, mean = make_critic(), torch.zeros(1, 16, 16)
     rule = maximisation.Ascent(iterations=5)
-    whole = maximisation.maximise_features(critic, "conv8", mean, rule)
-    monkeypatch.setattr(maximisation, "_CHUNK", 4)
-    parts = maximisation.maximise_features(critic, "conv8", mean, rule)
+    wanted = Channels("stages.conv8.0")
+    whole = maximisation.maximise_channels(critic, wanted, mean, rule).images
+    parts = maximisation.maximise_channels(critic, wanted, mean, rule, chunk=4).images
     assert parts.shape == (6, 1, 16, 16)
     torch.testing.assert_close(parts, whole)
 
@@ -84,11 +63,11 @@ def test_gradient_pictures_use_the_whole_range() -> None:
 def test_maximisation_raises_every_class_and_every_channel() -> None:
     critic, mean = make_critic(), torch.zeros(1, 16, 16)
     rule = maximisation.Ascent(iterations=30)
-    classes = maximisation.maximise_classes(critic, mean, rule)
+    classes = maximisation.maximise_logits(lambda x: critic(x)[1], mean, rule).images
     assert classes.shape == (10, 1, 16, 16)
     before, after = critic(mean.expand(10, 1, 16, 16))[1], critic(classes)[1]
     assert (after.diagonal() > before.diagonal()).all()
-    features = maximisation.maximise_features(critic, "conv4", mean, rule)
+    features = maximisation.maximise_channels(critic, Channels("stages.conv4.0"), mean, rule).images
     assert features.shape == (6, 1, 16, 16)
     start = critic.activation(mean.expand(6, 1, 16, 16), "conv4").amax((2, 3)).diagonal()
     assert (critic.activation(features, "conv4").amax((2, 3)).diagonal() > start).all()

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import s0_step
 import torch
 from PIL import Image
 from small_networks import CLASSES, digits_classifier, held_digits, tiny
@@ -14,7 +15,7 @@ from torch import Tensor
 from gan import rng
 from gan.evaluation import Interrupted
 from gan.rng import Draws, Stream
-from gan.visual import attack_figures, attacks, perturbation
+from gan.visual import attack_figures, attacks
 from gan.visual.attacks import Attack
 from gan.visual.perturbation import PIXEL
 
@@ -45,7 +46,7 @@ def test_one_step_towards_the_next_class_is_s0s() -> None:
     control = Draws(0, 0).uniform(Stream.VISUAL, *images.shape)
     found = attacks.measure(classify, images, labels, NEXT, (2.0, 8.0))
     for at in found.by_epsilon:
-        known = perturbation.perturb(classify, images, labels, control, at.epsilon)
+        known = s0_step.perturb(classify, images, labels, control, at.epsilon)
         altered = attacks.alter(classify, images, labels, NEXT, at.epsilon)
         assert torch.equal(altered, known.altered)
         assert found.accuracy == pytest.approx(known.accuracy_before)

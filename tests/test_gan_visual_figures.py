@@ -40,11 +40,6 @@ WATCHED = Diversity(
 )
 SCORES = np.random.default_rng(0).normal([[1.0], [0.8], [-1.0]], 1, (3, 300))
 JUDGED = Scores(*SCORES, separate(SCORES[1], SCORES[2]), 0.8)
-NORMS = {
-    "train/gradient_norm_generator": (np.arange(4), np.array([1.0, 0.0, np.nan, 0.5])),
-    "train/gradient_norm_discriminator": (np.arange(4), np.ones(4)),
-    "train/loss": (np.arange(4), np.ones(4)),
-}
 PSIS = [
     Truncated(psi, np.zeros((1, 8, 8, 1), np.uint8), 40 * psi, 3 * psi, 1 - psi / 2)
     for psi in (0.25, 0.5, 1.0)
@@ -52,7 +47,6 @@ PSIS = [
 PLOTS: dict[str, Callable[[], bytes]] = {
     "diversity": lambda: figures.diversity_over_time(WATCHED),
     "scores": lambda: figures.score_distributions(JUDGED),
-    "gradients": lambda: figures.gradient_norms(NORMS),
     "truncation": lambda: figures.truncation(PSIS),
 }
 
@@ -89,13 +83,6 @@ def test_the_threshold_is_told_with_what_it_reaches() -> None:
     assert {"training images", "held-out images", "generated images"} <= set(found)
     same = np.full(5, 2.0)
     assert figures.score_distributions(Scores(same, same, same, separate(same, same), 0.5))
-
-
-def test_gradients_are_shown_by_player_where_a_logarithm_can() -> None:
-    svg = figures.gradient_norms(NORMS)
-    assert {"generator", "discriminator", "Length of the gradient"} <= set(texts(svg))
-    assert "loss" not in texts(svg)
-    assert texts(figures.gradient_norms({})) == ["no gradients have been logged"]
 
 
 def test_a_judge_adds_a_curve() -> None:

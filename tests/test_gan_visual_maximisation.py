@@ -156,9 +156,7 @@ def test_a_course_ends_in_the_images_of_its_rule(rule: Rule) -> None:
 
 def test_channels_are_those_of_s0s_stages() -> None:
     critic, mean, rule = digits_classifier().critic, mean_digit(), Ascent(iterations=5)
-    stages = maximisation.maximise_features(critic, "conv5", mean, rule)
     found = maximisation.maximise_channels(critic, Channels("stages.conv5.0"), mean, rule)
-    torch.testing.assert_close(found.images, stages)
     assert torch.equal(
         found.after, critic.activation(found.images, "conv5").amax((2, 3)).diagonal()
     )

@@ -168,7 +168,7 @@ def test_what_cannot_be_done_is_refused_and_nothing_written(
     assert "folder.html is a folder; give another --out" in refused(*both, "folder.html")
     (tmp_path / "file").write_text("precious")
     said = refused(*both, "file/x.html")
-    assert "file/x.html cannot be written" in said
+    assert "file is a file; allowed: a folder" in said
     for name in ("mine.html", "results.json", "thesis.pdf"):
         (tmp_path / name).write_text("precious")
         said = refused(*both, str(Path(name).with_suffix(".html")))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.drawing.folders import Unwritable, require_writable
+from jobs.folders import Unwritable, require_writable
 
 
 def test_a_folder_that_can_be_made_is_not_made_yet(tmp_path: Path) -> None:

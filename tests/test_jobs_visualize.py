@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import s0_step
 import small_networks
 import torch
 import untrained
@@ -13,7 +14,6 @@ from small_networks import KINDS
 
 from gan import batches, recipes
 from gan.config import DataConfig, GANConfig, RunConfig
-from gan.visual import perturbation
 from gan.visual.maximisation import Ascent
 from gan.visual.refined import Refined
 from jobs import pipeline, records, report, trained
@@ -76,9 +76,7 @@ def test_the_figures_of_s0s_step_are_kept_by_name(judged: Run) -> None:
     labels = torch.from_numpy(model.data.test_labels)
     control = torch.rand(images.shape, generator=torch.Generator().manual_seed(0))
     for step in [*steps, facts]:
-        known = perturbation.perturb(
-            model.variant.classify, images, labels, control, step["epsilon"]
-        )
+        known = s0_step.perturb(model.variant.classify, images, labels, control, step["epsilon"])
         for name in ("accuracy_before", "accuracy_after", "hit_rate"):
             assert step[name] == pytest.approx(getattr(known, name)), name
         assert step["control_accuracy"] == pytest.approx(known.control_accuracy, abs=0.1)

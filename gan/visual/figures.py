@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gan.scalars import Curves
 from gan.visual.collapse import ANY, BELOW_REAL, Diversity
 from gan.visual.latent import Truncated
 from gan.visual.plots import as_svg
@@ -76,25 +75,6 @@ def score_distributions(found: Scores) -> bytes:
         text = f"threshold {split.threshold:.3g}: {split.accuracy:.1%} right"
         axes.axvline(split.threshold, color="black", linestyle="--", linewidth=1, label=text)
         _finish(axes, "critic's score", "Share of images")
-
-    return as_svg(draw_on)
-
-
-def gradient_norms(curves: Curves) -> bytes:
-    """The length of each player's gradient over training, on a logarithmic scale."""
-
-    def draw_on(figure: "Figure") -> None:
-        axes = figure.add_subplot()
-        for tag, (steps, lengths) in curves.items():
-            if tag.startswith(_NORMS):
-                seen = np.isfinite(lengths) & (lengths > 0)  # what a logarithm can show
-                axes.plot(steps[seen], lengths[seen], label=tag.removeprefix(_NORMS), linewidth=1.2)
-        if axes.lines:
-            axes.set_yscale("log")
-            _finish(axes, "training step", "Length of the gradient")
-        else:
-            figure.clear()
-            figure.text(0.5, 0.5, "no gradients have been logged", ha="center", va="center")
 
     return as_svg(draw_on)
 

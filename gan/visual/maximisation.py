@@ -7,7 +7,6 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from gan.blocks import Critic
 from gan.evaluation import Interrupted
 from gan.visual import layers
 from gan.visual.refined import Refined
@@ -223,27 +222,3 @@ def _in_chunks(
         with torch.no_grad():
             parts.append((images, own(start), own(images), total_variation(images)))
     return Maximised(*map(torch.cat, zip(*parts, strict=True)))
-
-
-def maximise_classes(
-    critic: Critic, mean_image: Tensor, rule: Rule, stop: Stop = lambda: None
-) -> Tensor:
-    """One image per class, (K, C, S, S), from the mean image (C, S, S) of a batch."""
-    return maximise_logits(lambda images: critic(images)[1], mean_image, rule, stop).images
-
-
-def maximise_features(
-    critic: Critic, layer: str, mean_image: Tensor, rule: Rule, stop: Stop = lambda: None
-) -> Tensor:
-    """One image per channel of a convolution stage, (width, C, S, S), made in chunks.
-
-    A channel's score is its largest value over the map. Raises ValueError for an unknown layer.
-    """
-    with torch.no_grad():
-        width = critic.activation(mean_image[None], layer).shape[1]
-
-    def score(images: Tensor, channels: Tensor) -> Tensor:
-        peaks = critic.activation(images, layer).amax((2, 3))  # (B, width)
-        return peaks.gather(1, channels[:, None]).squeeze(1)
-
-    return _in_chunks(score, width, mean_image, rule, stop, _CHUNK).images

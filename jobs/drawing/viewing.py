@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from checkpoints import files
-from jobs import records, report, trained, views
-from jobs.drawing import folders
+from jobs import folders, records, report, trained, views
 from jobs.run import Run, RunError
 from jobs.stage import Stopped, say
 from jobs.trained import Trained

@@ -1,6 +1,5 @@
 """Several runs on one page: figures side by side, curves in common panels, the last grids."""
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 from checkpoints import files
 from gan.config import flatten, portable
 from jobs import report
+from jobs.folders import require_writable
 from jobs.reporting import content, figures, page, recorded, warned
 from jobs.reporting.figures import Row
 from jobs.reporting.page import Picture
@@ -92,9 +92,7 @@ def checked(target: Path) -> Path:
             raise RunError(f"{path} is a folder; give another --out")
         if path.is_file() and not any(mark in path.read_bytes() for mark in _MARKS):
             raise RunError(f"{path} is there and is no report; give another --out")
-    parent = next(parent for parent in target.absolute().parents if parent.exists())
-    if not (parent.is_dir() and os.access(parent, os.W_OK | os.X_OK)):
-        raise RunError(f"{target} cannot be written: {parent} is no folder that may be written to")
+    require_writable(target.absolute().parent)
     return target
 
 

@@ -55,11 +55,15 @@ class Person:
         return kept | ours
 
     def command(
-        self, *command: str, check: bool = True, environment: dict[str, str] | None = None
+        self,
+        *command: str,
+        check: bool = True,
+        environment: dict[str, str] | None = None,
+        seconds: float = 300,
     ) -> subprocess.CompletedProcess[str]:
         """Run a command as the user, in the home folder."""
         process = self.popen(*command, environment=environment)
-        output, errors = process.communicate(timeout=300)
+        output, errors = process.communicate(timeout=seconds)
         done = subprocess.CompletedProcess(command, process.returncode, output, errors)
         assert not check or done.returncode == 0, f"{command}: {output}{errors}"
         return done

@@ -21,5 +21,5 @@ def test_a_users_script_prints_what_it_prints_everywhere(user: User) -> None:
         path.chmod(0o755)
     script = str(TESTS / "submitit_script.py")
     path = f"{sacct.parent}:{user.cluster.environment()['PATH']}"
-    done = user.command(sys.executable, script, "slurm", environment={"PATH": path})
+    done = user.command(sys.executable, script, "slurm", environment={"PATH": path}, seconds=900)
     assert done.stdout == (TESTS / "submitit_script.txt").read_text()
