@@ -8,6 +8,7 @@ from gan import recipes
 from gan.config import ACGANConfig, ConfigError, DCClassifierConfig, DCGANLabConfig
 from gan.data import DataError
 from jobs import cli, pipeline
+from jobs.options import New
 from jobs.pipeline import Comparison, plan, prepare, stages
 from jobs.run import Run, RunError
 
@@ -79,7 +80,7 @@ def test_pipeline_root_reaches_both(tmp_path: Path) -> None:
 
 def test_the_small_s0_takes_other_images(tmp_path: Path) -> None:
     flags = ["--data", "folder", "--root", str(tmp_path), "--image-size", "32"]
-    chosen, _ = cli._parse_run("ie534-quick", pipeline.ie534_quick(), flags)
+    chosen, _ = cli._parse("run ie534-quick", New(), pipeline.ie534_quick(), flags)
     of_data = [config.data for config in chosen.members().values()]
     assert [(d.name, d.root, d.image_size) for d in of_data] == [("folder", str(tmp_path), 32)] * 2
     assert chosen.members()["classifier"].data.crop_scale_min == 0.7  # the rest is the recipe's
@@ -89,14 +90,14 @@ def test_the_small_s0_takes_other_images(tmp_path: Path) -> None:
 def test_any_pair_has_its_own_settings_as_flags(capsys: pytest.CaptureFixture[str]) -> None:
     flags = ["--classifier.model.width", "3", "--gan.game.loss", "least-squares"]
     flags += ["--gan.model.noise", "normal", "--seed", "4"]
-    chosen, _ = cli._parse_run("dcgan-lab-judged", pipeline.dcgan_lab_judged(), flags)
+    chosen, _ = cli._parse("run dcgan-lab-judged", New(), pipeline.dcgan_lab_judged(), flags)
     assert isinstance(chosen.classifier, DCClassifierConfig)
     assert isinstance(chosen.gan, DCGANLabConfig)
     assert chosen.classifier.model.width == 3
     assert (chosen.gan.game.loss, chosen.gan.model.noise) == ("least-squares", "normal")
     assert [config.seed for config in chosen.members().values()] == [4, 4]
     with pytest.raises(SystemExit):  # S0's networks have other settings
-        cli._parse_run("ie534", pipeline.ie534(), ["--gan.model.depth", "3"])
+        cli._parse("run ie534", New(), pipeline.ie534(), ["--gan.model.depth", "3"])
     assert "--gan.model.depth" in capsys.readouterr().err
 
 
