@@ -230,7 +230,9 @@ class Person:
         return store.open(records.require(run, "train")["result"]["steps"]).load()
 
     def logs(self, name: str) -> str:
-        return "\n".join(p.read_text() for p in sorted(self.run(name).logs.glob("*_log.out")))
+        texts = [p.read_text() for p in sorted((self.run(name).path / "logs").glob("*_log.out"))]
+        assert texts, f"{name} has no logs"
+        return "\n".join(texts)
 
     def tell_all(self) -> None:
         """Print what is known of all runs."""

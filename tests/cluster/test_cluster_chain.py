@@ -28,7 +28,7 @@ def test_follow_up_refuses_when_its_need_failed_and_was_forgotten(user: User) ->
             90,
         )
         token = submission(user, "run", "sample")["token"]
-        script = user.run("run").logs / f"{token}.sh"
+        script = user.run("run").path / "logs" / f"{token}.sh"
         user.command("sbatch", f"--dependency=afterok:{job_id}", str(script))
         user.wait_for(lambda: user.causes("run", "sample") == ["refused"])
     finally:
