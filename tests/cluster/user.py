@@ -100,6 +100,6 @@ def processes(job_id: str) -> list[psutil.Process]:
     found = []
     for process in processes_of("SLURM_JOB_ID", job_id):
         with contextlib.suppress(psutil.Error):
-            if "_submit" in str(process.cmdline()):
+            if "slurm.start" in process.cmdline():
                 found.append(process)
     return found
