@@ -25,10 +25,12 @@ from benchmarks.kills.scenarios import Scenario
 from benchmarks.kills.scene import Scene
 from jobs import records
 from jobs.run import Run
+from jobs.train import Train
 
 ALL, LAUNCHER, JOB, OTHER = "all", "the launcher", "the job", "another process"
 _VICTIMS = {ALL: 6, LAUNCHER: 2, JOB: 1, OTHER: 1}  # with weights
-_ALONE_S = 60.0  # after which the processes of a job that lost one must have ended
+_PARTS = 12  # into which kills divide a training, at the least: an attempt does half a part
+_ALONE_S = 120.0  # after which the processes of a job that lost one must have ended
 
 
 @dataclass
@@ -99,7 +101,13 @@ class Lane:
             mark = f"{self.scenario.title.replace(' ', '-')}-{self.number}-{count}"
             folder = self.folder / mark
             folder.mkdir()
-            scene = Scene(self.scenario, folder, f"{self.folder.name}-{mark}.", self.chance)
+            scene = Scene(
+                self.scenario,
+                folder,
+                f"{self.folder.name}-{mark}.",
+                self.chance,
+                productive_s=self.reference.training_s / _PARTS,
+            )
             try:
                 self._one_run(scene)
             except Exception as error:  # of the other lanes nothing is to be lost
@@ -198,6 +206,7 @@ class Reference:
 
     run: Run
     seconds: dict[str, float]
+    training_s: float  # without the start: the longest, of several
 
     @classmethod
     def make(cls, scenario: Scenario, folder: Path) -> "Reference":
@@ -210,8 +219,11 @@ class Reference:
                 scene.wait(lambda: False)
         finally:
             tree.kill_all(scene.mark)
-        seconds = {
-            stage.name: float(records.require(stage.run, stage.name)["seconds"])
-            for stage in scene.graph
-        }
-        return cls(scene.run, seconds)
+        done = [(s, records.latest(s.run, s.name) or {}) for s in scene.graph]
+        seconds = {stage.name: r["ended"] - r["started"] for stage, r in done}
+        trained = [
+            r["ended"] - r["started"] - r["first_step_after_s"]
+            for stage, r in done
+            if stage.name == Train.stage
+        ]
+        return cls(scene.run, seconds, max(trained))

@@ -14,7 +14,6 @@ HAND_OVER, BETWEEN = "hand-over", "between stages"
 STAGES = ("sample", "evaluate", "visualize", "report")
 PHASES = (STARTING, TRAINING, SAVING, SAMPLING, HAND_OVER, *STAGES, BETWEEN)
 
-_PRODUCTIVE_S = 1.5  # a kill comes at most this long after training has begun
 _SAVING_S = 0.02  # what a save takes, once its folder is there
 _SAMPLING_S = 0.05
 _STOPPING_S = 1.5  # from SIGTERM to the end of all processes, about
@@ -25,13 +24,13 @@ def while_starting(scene: Scene) -> bool:
 
 
 def while_training(scene: Scene) -> bool:
-    return scene.wait_for_training() and scene.wait_for(scene.chance.uniform(0, _PRODUCTIVE_S))
+    return scene.wait_for_training() and scene.wait_for(scene.chance.uniform(0, scene.productive_s))
 
 
 def while_saving(scene: Scene) -> bool:
     if not scene.wait_for_training():
         return False
-    scene.wait_for(scene.chance.uniform(0, _PRODUCTIVE_S / 2))
+    scene.wait_for(scene.chance.uniform(0, scene.productive_s / 2))
     before = scene.aside()  # what earlier kills have left
     found = scene.wait(lambda: bool(scene.aside() - before) or not scene.trains(), 0.001)
     return found and scene.wait_for(scene.chance.uniform(0, _SAVING_S))
@@ -48,7 +47,7 @@ def while_handing_over(scene: Scene) -> bool:
     """It is told to stop, as before a limit or a preemption, and saves: False if it is faster."""
     if not scene.wait_for_training():
         return False
-    scene.wait_for(scene.chance.uniform(0, _PRODUCTIVE_S / 2))
+    scene.wait_for(scene.chance.uniform(0, scene.productive_s / 2))
     scene.wounded = True
     if scene.scenario.ranks > 1:
         tree.tell_all(scene.mark, signal.SIGTERM)

@@ -18,7 +18,7 @@ from jobs.pipeline import Stage
 from jobs.run import Run, RunError
 from jobs.train import Train
 
-_STUCK_S = 600.0  # nothing in these runs takes a part of that, however busy the machine
+_STUCK_S = 1800.0  # nothing in these runs takes a part of that, however busy the machine
 _LOG_END = 2000
 _MEASURING = ("evaluating", "sampling")  # phases of a training's progress
 
@@ -35,6 +35,7 @@ class Scene:
     starts: int = 0
     wounded: bool = False  # a part was killed, or told to stop: it may fail now
     startup_s: float = 4.0  # from a start to its first step, as last seen
+    productive_s: float = 1.0  # a kill comes at most this long after training has begun
     committed: Committed = field(default_factory=Committed)
     _left_aside: set[Path] = field(default_factory=set)
     _began: float = 0.0
