@@ -6,6 +6,7 @@ import subprocess
 import threading
 import time
 from collections import Counter
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -75,10 +76,10 @@ class Toll:
         with self._lock:
             self.stops += 1
 
-    def failed(self, scene: Scene, error: Exception) -> None:
+    def failed(self, what: str, error: Exception) -> None:
         with self._lock:
-            self.failures.append(f"{scene.folder}: {error}")
-            self.tell(f"FAILED: {scene.scenario.title}: {error}")
+            self.failures.append(f"{what}: {error}")
+            self.tell(f"FAILED: {what}: {error}")
 
 
 @dataclass
@@ -90,11 +91,19 @@ class Lane:
     kills: int
     chance: random.Random
     folder: Path
-    reference: "Reference"
+    made: "Future[Reference]"
     toll: Toll
     done: int = 0
 
+    @property
+    def reference(self) -> "Reference":
+        return self.made.result()
+
     def go(self) -> None:
+        try:
+            self.made.result()
+        except Exception as error:
+            self.toll.failed(f"{self.scenario.title}, undisturbed", error)
         count = 0
         while self.done < self.kills and not self.toll.failures:
             count += 1
@@ -111,7 +120,7 @@ class Lane:
             try:
                 self._one_run(scene)
             except Exception as error:  # of the other lanes nothing is to be lost
-                self.toll.failed(scene, error)
+                self.toll.failed(str(folder), error)
                 return
             finally:
                 tree.kill_all(scene.mark)

@@ -98,4 +98,4 @@ PIPELINE = Scenario(
 )
 SHORT = Scenario("short", _epochs(_GAN, 3, ""), weight=1, follow_ups=1)
 KINDS = {kind.title: kind for kind in (PIPELINE, TWO_RANKS, ONE_RANK, SHORT)}
-LONG = (PIPELINE, TWO_RANKS, ONE_RANK)
+LONG = (ONE_RANK, TWO_RANKS, PIPELINE)
