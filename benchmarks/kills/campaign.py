@@ -16,7 +16,6 @@ from benchmarks.kills.moments import (
     BETWEEN,
     DURING_TRAINING,
     HAND_OVER,
-    SAMPLING,
     SAVING,
     TRAINING,
     Moment,
@@ -104,6 +103,7 @@ class Lane:
             self.made.result()
         except Exception as error:
             self.toll.failed(f"{self.scenario.title}, undisturbed", error)
+            return
         count = 0
         while self.done < self.kills and not self.toll.failures:
             count += 1
@@ -152,7 +152,7 @@ class Lane:
         victim = ALL if wanted in (SAVING, HAND_OVER) else self._victim(scene)
         scene.committed.look(scene.graph)
         strike(scene, victim)
-        if scene.newly_aside() and victim in (ALL, JOB) and phase in (TRAINING, SAMPLING):
+        if scene.newly_aside() and victim in (ALL, JOB) and phase == TRAINING:
             phase = SAVING
         self.done += 1
         hit[wanted] += 1

@@ -18,6 +18,7 @@ from jobs.train import Train
 _OF_TIME = ("attempts", "seconds", "started", "ended", "finished", "minutes", "hours")
 # Pages and papers tell when and how long; their figures are compared as report.json has them.
 _TELL_TIMES = ("report.html", "report.pdf", "report.json")
+_LOOKS = 5
 
 
 class Lost(Exception):
@@ -48,13 +49,8 @@ class Committed:
             return {}
         found = {}
         for name, member in run.members().items():
-            found[name] = newest(member)
-            if found[name] < self._steps.get(member.path, 0):
-                raise Lost(
-                    f"{name or 'the run'}: the newest good checkpoint is of step {found[name]}, "
-                    f"committed was {self._steps[member.path]}"
-                )
-            self._steps[member.path] = found[name]
+            least = self._steps.get(member.path, 0)
+            found[name] = self._steps[member.path] = newest(member, least)
         for path, stage in sorted(self._stages):
             try:
                 records.require(Run(path), stage)
@@ -63,15 +59,24 @@ class Committed:
         return found
 
 
-def newest(run: Run) -> int:
-    """The step of the newest good checkpoint, 0 if there are none at all. Raises Lost."""
+def newest(run: Run, least: int) -> int:
+    """The step of the newest good checkpoint, 0 if there are none at all. Raises Lost if that is
+    less than `least`, which was there before.
+    """
     if not run.exists:
         return 0
-    try:
-        checkpoint = run.store().latest()
-    except CheckpointError as error:
-        raise Lost(str(error)) from error
-    return checkpoint.step if checkpoint else 0
+    problem = ""
+    for _ in range(_LOOKS):  # a process that lives on may remove an older one as it is being read
+        try:
+            checkpoint = run.store().latest()
+        except CheckpointError as error:
+            problem = str(error)
+            continue
+        step = checkpoint.step if checkpoint else 0
+        if step >= least:
+            return step
+        problem = f"the newest good checkpoint is of step {step}, committed was {least}"
+    raise Lost(f"{run.path}: {problem}")
 
 
 def differences(run: Run, reference: Run) -> list[str]:

@@ -17,7 +17,7 @@ from slurm import pickles
 _GAN = (
     "gan-digits", "--data.image-size", "8", "--data.test-fraction", "0.8",
     "--model.latent", "8", "--model.generator-hidden", "16", "--model.critic-hidden", "16",
-    "--train.passes-per-epoch", "4", "--train.batch-size", "32", "--train.log-every", "10",
+    "--train.passes-per-epoch", "2", "--train.batch-size", "32", "--train.log-every", "10",
     "--train.checkpoint-minutes", "0.001",
     "--train.grid-rows", "1", "--train.final-samples", "32", "--threads", "1",
 )  # fmt: skip
@@ -91,7 +91,7 @@ def _epochs(flags: Sequence[str], count: int, *prefixes: str) -> tuple[str, ...]
     return (*flags, *given)
 
 
-ONE_RANK = Scenario("one rank", _epochs(_GAN, 10, ""), weight=0.5, follow_ups=6)
+ONE_RANK = Scenario("one rank", _epochs(_GAN, 8, ""), weight=0.5, follow_ups=6)
 TWO_RANKS = Scenario("two ranks", _epochs(_GAN, 6, ""), weight=0.3, follow_ups=0, ranks=2)
 PIPELINE = Scenario(
     "pipeline", _epochs(_PIPELINE, 3, "classifier.", "gan."), weight=0.2, follow_ups=12
