@@ -55,6 +55,7 @@ def campaign(folder: Path, options: Options, kinds: Sequence[Scenario], toll: To
                 for kind in kinds
                 for number, part, chance in _parts(kind, options)
             ]
+            lanes.sort(key=lambda lane: lane.number)  # some of each kind first
             list(pool.map(Lane.go, lanes))
         except KeyboardInterrupt:
             toll.failures.append("interrupted")
