@@ -4,7 +4,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: demo test lint campaign overhead status-speed visual-speed checkerboard crashes faults clean
+.PHONY: demo test lint campaign kills crashes faults overhead status-speed visual-speed checkerboard \
+	clean
 
 demo: $(READY)  ## train, sample, measure, draw and report, on the digits inside scikit-learn
 	$(BIN)/ganymede run demo
@@ -18,7 +19,9 @@ lint: $(READY)  ## format, style and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-campaign: $(READY)  ## the long form of exact resume: killed 20 times, stopped 5 times
+campaign: kills crashes faults  ## the long forms of "nothing is lost": 300 kills, every crash and fault
+
+kills: $(READY)  ## runs of one rank, two ranks and a pipeline, killed 300 times
 	$(BIN)/python -m benchmarks.kills
 
 overhead: $(READY)  ## what the suite adds to a bare update

@@ -30,7 +30,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.crashes.__main__ import scratch
-from benchmarks.kills import differences
+from benchmarks.kills.judge import differences
 from checkpoints import CheckpointError
 from gan import numerics
 from jobs import cli, pipeline, records

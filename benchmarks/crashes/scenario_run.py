@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from benchmarks.crashes.operations import Operation, record
-from benchmarks.kills import contents, same
+from benchmarks.kills.judge import contents, same
 from checkpoints.errors import CheckpointError
 from gan.samples import SamplesError
 from jobs import cli, pipeline, records
