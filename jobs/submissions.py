@@ -41,6 +41,7 @@ def intend(
         "number": seen + 1,
         "token": token,
         "index": index,
+        "attempts_before": records.newest(run.attempts).get(stage, 0),
         "intended": time.time(),  # UTC seconds
         **records.this_process(),
         **facts,
@@ -52,6 +53,18 @@ def intend(
             f"{stage} of {run.path} has just been submitted by somebody else; look at its status"
         ) from None
     return record
+
+
+def never_began(record: dict[str, Any] | None, attempt: dict[str, Any] | None) -> bool:
+    """Whether a submission was accepted and has had no attempt yet; `attempt` is the newest one.
+
+    Told by the attempts' numbers: their clocks need not agree.
+    """
+    if not record or "job_id" not in record:
+        return False
+    if attempt is None or "attempts_before" in record:
+        return attempt is None or bool(attempt["number"] <= record["attempts_before"])
+    return bool(attempt["started"] < record["intended"])  # by an earlier version
 
 
 def is_under_way(record: dict[str, Any]) -> bool:
