@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: demo test lint campaign overhead status-speed visual-speed checkerboard crashes faults clean
+.PHONY: demo test lint campaign overhead status-speed visual-speed checkerboard crashes faults events clean
 
 demo: $(READY)  ## train, sample, measure, draw and report, on the digits inside scikit-learn
 	$(BIN)/ganymede run demo
@@ -35,6 +35,9 @@ visual-speed: $(READY)  ## how long it takes to look into one network of S0's si
 
 faults: $(READY)  ## a run whose disk fails at every write, once and for good
 	$(BIN)/python -m benchmarks.faults
+
+events: $(READY)  ## 5,000 orders of what a scheduler may do to a run, other ones each time
+	GANYMEDE_EVENTS=5000 $(BIN)/python -m pytest --quiet tests/test_jobs_events.py -k no_order
 
 checkerboard: $(READY)  ## what three ways of doubling a picture leave in it
 	$(BIN)/python -m benchmarks.checkerboard
