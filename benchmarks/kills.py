@@ -24,7 +24,7 @@ import psutil
 import torch
 
 from gan import samples, scalars
-from jobs import records
+from jobs import processes, records
 from jobs.run import Run
 
 _FLAGS = (
@@ -51,7 +51,7 @@ def live_step(run: Run) -> int | None:
     try:
         record = records.latest(run, "train")
         progress = run.progress_file("train")
-        if record is None or not records.is_alive(record):
+        if record is None or not processes.is_alive(record):
             return None
         if progress.stat().st_mtime < record["started"]:
             return None  # an earlier attempt's

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from checkpoints import files, steps_in
-from jobs import energy, records, submissions
+from jobs import energy, processes, records, submissions
 from jobs.answers import Queue
 from jobs.pipeline import Stage, stages
 from jobs.records import Cause
@@ -228,7 +228,7 @@ def _state(
         return "cancelled", Cause.CANCELLED, None
     if last is None:
         return ("cancelled" if stage.run.cancel_file.exists() else "waiting"), None, None
-    if records.scheduler_of(last) is None and records.is_alive(last):
+    if records.scheduler_of(last) is None and processes.is_alive(last):
         return "running", None, None
     cause = cause or Cause.KILLED
     state = _STATES.get(Cause(cause), "failed")

@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from checkpoints import files
-from jobs import records
+from jobs import processes, records
 from jobs.run import Run, RunError
 from slurm import schedulers
 from slurm.scheduler import JobState, by_token
@@ -43,7 +43,7 @@ def intend(
         "index": index,
         "attempts_before": records.newest(run.attempts).get(stage, 0),
         "intended": time.time(),  # UTC seconds
-        **records.this_process(),
+        **processes.this_process(),
         **facts,
     }
     try:
@@ -74,9 +74,9 @@ def is_under_way(record: dict[str, Any]) -> bool:
     """
     if not {"job_id", "refused", "unanswered"}.isdisjoint(record):
         return False
-    if not records.is_alive(record):
+    if not processes.is_alive(record):
         return False
-    return records.is_here(record) or time.time() - record["intended"] < _LONGEST_S
+    return processes.is_here(record) or time.time() - record["intended"] < _LONGEST_S
 
 
 def accepted(run: Run, record: dict[str, Any], number: str) -> str:

@@ -18,7 +18,7 @@ from lockstep import Actor, Killed
 from rota import Job, Process, Rota, Told
 
 from checkpoints import Store, files
-from jobs import cancel, records, stage, status, submissions
+from jobs import cancel, processes, records, stage, status, submissions
 from jobs.closing import Given
 from jobs.cluster import ClusterLauncher
 from jobs.pipeline import stages
@@ -68,8 +68,8 @@ class World:
         patch.setattr(time, "sleep", self._sleep)
         patch.setattr(platform, "node", lambda: getattr(lockstep.current(), "host", _LAUNCHER_HOST))
         patch.setattr(psutil, "Process", self._process)
-        patch.setattr(records, "boot_id", lambda: "the only one")
-        patch.setattr(records, "_ticks", lambda pid: pid)
+        patch.setattr(processes, "boot_id", lambda: "the only one")
+        patch.setattr(processes, "_ticks", lambda pid: pid)
         patch.setattr(stage, "StopRequest", self._listen)
         patch.setattr(stage, "say", self.log.append)
         patch.setattr("builtins.print", lambda *words, **options: self.log.append(" ".join(words)))
