@@ -48,4 +48,4 @@ $(READY): setup.cfg pyproject.toml
 	touch $(READY)
 
 clean:  ## remove what the targets made, runs excepted
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache *.egg-info
+	rm -rf .venv .hypothesis .mypy_cache .pytest_cache .ruff_cache *.egg-info
