@@ -4,8 +4,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: demo test lint campaign kills crashes faults overhead status-speed visual-speed checkerboard \
-	clean
+.PHONY: demo test lint campaign kills crashes faults events overhead status-speed visual-speed \
+	checkerboard clean
 
 demo: $(READY)  ## train, sample, measure, draw and report, on the digits inside scikit-learn
 	$(BIN)/ganymede run demo
@@ -19,7 +19,7 @@ lint: $(READY)  ## format, style and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-campaign: kills crashes faults  ## the long forms of "nothing is lost": 300 kills, every crash and fault
+campaign: kills crashes faults events  ## the long forms of "nothing is lost": 300 kills, every crash and fault
 
 kills: $(READY)  ## runs of one rank, two ranks and a pipeline, killed 300 times
 	$(BIN)/python -m benchmarks.kills
@@ -39,6 +39,9 @@ visual-speed: $(READY)  ## how long it takes to look into one network of S0's si
 faults: $(READY)  ## a run whose disk fails at every write, once and for good
 	$(BIN)/python -m benchmarks.faults
 
+events: $(READY)  ## 5,000 orders of what a scheduler may do to a run, other ones each time
+	GANYMEDE_EVENTS=5000 $(BIN)/python -m pytest --quiet tests/test_jobs_events.py -k no_order
+
 checkerboard: $(READY)  ## what three ways of doubling a picture leave in it
 	$(BIN)/python -m benchmarks.checkerboard
 
@@ -48,4 +51,4 @@ $(READY): setup.cfg pyproject.toml
 	touch $(READY)
 
 clean:  ## remove what the targets made, runs excepted
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache *.egg-info
+	rm -rf .venv .hypothesis .mypy_cache .pytest_cache .ruff_cache *.egg-info

@@ -7,7 +7,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -100,26 +100,39 @@ def write_bytes(path: Path, data: bytes | memoryview, sync: bool = True) -> None
     With `sync` it is on the disk when this returns; without, only other processes see it at once.
     Raises OSError (a full disk, a read-only folder), and then `path` is what it was before.
     """
-    try:
-        with written_aside(path, data, sync) as aside:
-            aside.replace(path)
-    except FileNotFoundError:
-        # Its age is told by a clock: somebody whose clock is ahead may have cleared it away.
-        with written_aside(path, data, sync) as aside:
-            aside.replace(path)
-    if sync:
-        sync_folder(path.parent)
+    _put(path, data, sync, lambda aside: aside.replace(path))
 
 
 def create_bytes(path: Path, data: bytes) -> None:
     """Write `path` in one step. Raises FileExistsError if it is there: one caller wins."""
-    with written_aside(path, data) as aside:
+
+    def claim(aside: Path) -> None:
         try:
             os.link(aside, path)  # unlike rename, refuses an existing name; not O_EXCL: never empty
         except FileExistsError:
             if aside.stat().st_nlink < 2:  # 2: done; only the file server's first answer was lost
                 raise
-    sync_folder(path.parent)
+
+    _put(path, data, True, claim)
+
+
+def _put(
+    path: Path, data: bytes | memoryview, sync: bool, into_place: Callable[[Path], object]
+) -> None:
+    """Write aside, and anew if that is gone by then.
+
+    Its age is told by a clock: somebody whose clock is ahead may have cleared it away.
+    """
+    for is_last in (False, True):
+        try:
+            with written_aside(path, data, sync) as aside:
+                into_place(aside)
+            break
+        except FileNotFoundError:
+            if is_last:
+                raise
+    if sync:
+        sync_folder(path.parent)
 
 
 @contextlib.contextmanager

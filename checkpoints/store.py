@@ -174,8 +174,10 @@ class Store:
             files.sync_folder(aside)
             self.guard()
             self._replace(aside, self.path(step))
-        except BaseException:
+        except BaseException as error:
             shutil.rmtree(aside, ignore_errors=True)
+            if isinstance(error, FileNotFoundError):
+                self.guard()  # whoever has taken over clears away what others had begun
             raise
         files.sync_folder(self.folder)
         self._prune(step)

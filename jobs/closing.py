@@ -33,9 +33,13 @@ def close(job: StageJob, status: int, error: str, place: Place) -> str:
     if records.completion(run, job.stage):
         return "finished"
     record = records.latest(run, job.stage)
-    if record is None or not place.key.items() <= record.items():
-        if status == EXIT_STATUS[Cause.REFUSED] and not error:
-            return "failed"  # it did not begin, and has said why
+    is_its_own = record is not None and place.key.items() <= record.items()
+    is_told = record is not None and is_its_own and "cause" in record
+    if status == EXIT_STATUS[Cause.REFUSED] and not error and not is_told:
+        # It did not begin, and has said why. A record without an end is another's then: of a job
+        # that was started twice that of the first start, which goes on.
+        return "failed"
+    if record is None or not is_its_own:
         record = _begin(job, run, place)
     if "cause" not in record:
         attempt = Attempt(run, job.stage, record["number"])

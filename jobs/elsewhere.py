@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from jobs import records, submissions
+from jobs import processes, records, submissions
 from jobs.pipeline import Stage
 from jobs.run import RunError
 from slurm import schedulers
@@ -31,7 +31,7 @@ class Elsewhere:
         if not attempt:
             return
         name = records.scheduler_of(attempt)
-        if name is None and records.is_alive(attempt):
+        if name is None and processes.is_alive(attempt):
             raise RunError(
                 f"{where} is running outside of {self.scheduler.title} (process "
                 f"{attempt['pid']} on {attempt['host']}); cancel it, or wait for it"

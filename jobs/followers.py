@@ -106,10 +106,9 @@ def _any_end(record: dict[str, Any]) -> str:
 
 def _never_began(stage: Stage, record: dict[str, Any]) -> bool:
     """Whether a submission was accepted, not cancelled, and has had no attempt."""
-    if "job_id" not in record or stage.run.cancel_file.exists():
+    if stage.run.cancel_file.exists():
         return False
-    attempt = records.latest(stage.run, stage.name)
-    return attempt is None or attempt["started"] < record["intended"]
+    return submissions.never_began(record, records.latest(stage.run, stage.name))
 
 
 def _was_dropped(stage: Stage, record: dict[str, Any], states: dict[str, JobState]) -> bool:

@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 from checkpoints import files
-from jobs import records
+from jobs import processes, records
 from jobs.ranks import Place
 from jobs.records import Cause
 from jobs.run import Run
@@ -21,7 +21,7 @@ def is_alive(record: dict[str, Any], place: Place) -> bool:
         return False
     name = records.scheduler_of(record)
     if name is None:
-        return records.is_alive(record)
+        return processes.is_alive(record)
     if place.scheduler == name and record["job_id"] == place.job_id:
         # The scheduler starts a job again only when it has ended all of the start before.
         return all(record[name] == value for name, value in place.key.items())

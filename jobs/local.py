@@ -15,7 +15,7 @@ from pathlib import Path
 
 import submitit
 
-from jobs import records, status
+from jobs import processes, records, status
 from jobs.display import Display, make_display
 from jobs.pipeline import Stage, stages, withdraw_damaged
 from jobs.run import Run
@@ -55,7 +55,7 @@ class _Launched:
 
     def _is_here(self) -> bool:
         record = records.latest(self.stage.run, self.stage.name)
-        return record is not None and records.is_here(record)
+        return record is not None and processes.is_here(record)
 
 
 @dataclass
@@ -189,7 +189,7 @@ def signal_attempt(stage: Stage) -> bool:
     One on another machine notices a cancellation by itself.
     """
     record = records.latest(stage.run, stage.name)
-    if record is None or not records.is_here(record) or not records.is_alive(record):
+    if record is None or not processes.is_here(record) or not processes.is_alive(record):
         return False
     with contextlib.suppress(ProcessLookupError):
         os.kill(record["pid"], signal.SIGTERM)

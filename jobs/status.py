@@ -1,13 +1,14 @@
 """What is running, what is done, what went wrong: told from the run's own records."""
 
 import contextlib
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from checkpoints import files, steps_in
-from jobs import energy, records, submissions
+from jobs import energy, processes, records, submissions
 from jobs.answers import Queue
 from jobs.pipeline import Stage, stages
 from jobs.records import Cause
@@ -87,9 +88,7 @@ class _Known:
     @property
     def never_began(self) -> bool:
         """Whether the newest submission has had no attempt."""
-        if self.submission is None or "job_id" not in self.submission:
-            return False
-        return self.attempt is None or self.attempt["started"] < self.submission["intended"]
+        return submissions.never_began(self.submission, self.attempt)
 
     @property
     def cause(self) -> str | None:
@@ -186,9 +185,10 @@ def _job(stage: Stage, known: _Known, queued: Queue) -> tuple[JobState | None, b
     if live or states is None or not record or not record.get("job_id"):
         return live, answered
     left, age = states.get(record["job_id"]), queued.asked_at(went_to) - record["submitted"]
-    if left is None and age < 0:  # the answer is older than the job
+    was_set_back = record["submitted"] - time.time() > _CLOCKS_S  # the clock, by so much
+    if left is None and age < 0 and not was_set_back:  # the answer is older than the job
         return _just_submitted(record), answered
-    if left or age > _CLOCKS_S:
+    if left or age > _CLOCKS_S or was_set_back:
         with contextlib.suppress(OSError):  # somebody else's run may be looked at
             submissions.left_queue(stage.run, record, left.state if left else "gone")
     return None, answered
@@ -228,7 +228,7 @@ def _state(
         return "cancelled", Cause.CANCELLED, None
     if last is None:
         return ("cancelled" if stage.run.cancel_file.exists() else "waiting"), None, None
-    if records.scheduler_of(last) is None and records.is_alive(last):
+    if records.scheduler_of(last) is None and processes.is_alive(last):
         return "running", None, None
     cause = cause or Cause.KILLED
     state = _STATES.get(Cause(cause), "failed")

@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from checkpoints import files
-from jobs import records
+from jobs import processes, records
 from jobs.run import Run, RunError
 from slurm import schedulers
 from slurm.scheduler import JobState, by_token
@@ -41,8 +41,9 @@ def intend(
         "number": seen + 1,
         "token": token,
         "index": index,
+        "attempts_before": records.newest(run.attempts).get(stage, 0),
         "intended": time.time(),  # UTC seconds
-        **records.this_process(),
+        **processes.this_process(),
         **facts,
     }
     try:
@@ -54,6 +55,18 @@ def intend(
     return record
 
 
+def never_began(record: dict[str, Any] | None, attempt: dict[str, Any] | None) -> bool:
+    """Whether a submission was accepted and has had no attempt yet; `attempt` is the newest one.
+
+    Told by the attempts' numbers: their clocks need not agree.
+    """
+    if not record or "job_id" not in record:
+        return False
+    if attempt is None or "attempts_before" in record:
+        return attempt is None or bool(attempt["number"] <= record["attempts_before"])
+    return bool(attempt["started"] < record["intended"])  # by an earlier version
+
+
 def is_under_way(record: dict[str, Any]) -> bool:
     """Whether the client that wrote the intent may still get an answer.
 
@@ -61,9 +74,9 @@ def is_under_way(record: dict[str, Any]) -> bool:
     """
     if not {"job_id", "refused", "unanswered"}.isdisjoint(record):
         return False
-    if not records.is_alive(record):
+    if not processes.is_alive(record):
         return False
-    return records.is_here(record) or time.time() - record["intended"] < _LONGEST_S
+    return processes.is_here(record) or time.time() - record["intended"] < _LONGEST_S
 
 
 def accepted(run: Run, record: dict[str, Any], number: str) -> str:

@@ -60,6 +60,23 @@ def test_what_others_clear_away_too_early_is_written_again(
     assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("file", b"all of it")]
 
 
+def test_a_claim_that_others_clear_away_too_early_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = os.link
+
+    def clearing(aside: Path, target: Path) -> None:
+        monkeypatch.setattr(os, "link", link)
+        aside.unlink()
+        link(aside, target)
+
+    monkeypatch.setattr(os, "link", clearing)
+    files.create_bytes(tmp_path / "file", b"mine")
+    assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("file", b"mine")]
+    with pytest.raises(FileExistsError):
+        files.create_bytes(tmp_path / "file", b"another's")
+
+
 def test_a_claim_whose_answer_was_lost_is_still_a_claim(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from checkpoints import CheckpointError, Store
+from checkpoints import CheckpointError, Store, files
 from checkpoints.manifest import FileEntry, Manifest
 
 
@@ -49,6 +49,28 @@ def test_what_is_seen_late_is_waited_for(store: Store, late: str) -> None:
     seen.join()
     with pytest.raises(CheckpointError, match=r"step-00000040/manifest\.json is missing"):
         store.await_open(40, patience_s=0.0)
+
+
+def test_one_that_is_taken_over_in_the_middle_of_a_commit_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it had begun is cleared away by the newer one, and is no fault of the disk."""
+    newer = Store(tmp_path / "checkpoints", "identity")
+    write = files.write_new
+
+    def guard() -> None:
+        if newer.steps():
+            raise RuntimeError("taken over")
+
+    def taken_over(path: Path, data: bytes) -> None:
+        monkeypatch.setattr(files, "write_new", write)
+        newer.commit(20, content(20))
+        write(path, data)
+
+    monkeypatch.setattr(files, "write_new", taken_over)
+    with pytest.raises(RuntimeError, match="taken over"):
+        Store(newer.folder, "identity", guard=guard).commit(10, content(10))
+    assert [path.name for path in newer.folder.iterdir()] == ["step-00000020"]
 
 
 def test_nothing_yet_is_none(tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from jobs.records import Cause
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -34,6 +36,13 @@ def test_every_row_of_what_can_go_wrong_names_a_test_that_exists() -> None:
         for file, test in named:
             assert (ROOT / file).is_file(), row
             assert f"def {test}(" in (ROOT / file).read_text(), row
+
+
+def test_every_cause_of_an_end_is_among_what_can_go_wrong() -> None:
+    text = (ROOT / "docs" / "reliability.md").read_text()
+    table = "".join(line for line in text.splitlines() if line.startswith("| "))
+    for cause in set(Cause) - {Cause.FINISHED}:
+        assert cause in table, cause
 
 
 def test_links_between_documents_lead_somewhere() -> None:

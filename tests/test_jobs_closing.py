@@ -69,6 +69,12 @@ def latest(job: Job) -> dict[str, object]:
 # What the batch script is told
 
 
+def test_of_a_job_that_was_started_twice_the_second_start_ends_nothing(job: Job) -> None:
+    begin(job, place())
+    assert close(job, 2, "", place()) == "failed"
+    assert "cause" not in latest(job)
+
+
 def test_a_complete_stage_is_finished_whatever_the_status(job: Job) -> None:
     records.complete(Run(job.path), job.stage, [], {})
     assert close(job, 0, "", place()) == "finished"

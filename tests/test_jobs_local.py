@@ -17,7 +17,7 @@ from conftest import TINY_FLAGS
 from states import assert_same_state
 
 from gan import samples, scalars
-from jobs import records
+from jobs import processes, records
 from jobs.run import Run
 
 Ganymede = Callable[..., subprocess.CompletedProcess[str]]
@@ -40,7 +40,7 @@ def wait_for_step(run: Run, step: int, timeout_s: float = 90) -> dict[str, objec
         try:
             progress = json.loads(run.progress_file("train").read_text())
             record = records.latest(run, "train")
-            if progress["step"] >= step and records.is_alive(record):
+            if progress["step"] >= step and processes.is_alive(record):
                 return record
         except (OSError, ValueError, TypeError):
             pass

@@ -1,6 +1,4 @@
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -39,31 +37,6 @@ def test_taking_over_makes_the_other_step_back(run: Run) -> None:
     second.guard()
     with pytest.raises(Superseded, match="attempt 1 of train was taken over"):
         first.guard()
-
-
-def test_killed_process_is_dead_and_a_reused_pid_is_another(run: Run) -> None:
-    program = (
-        "import sys; from pathlib import Path; from jobs.records import Attempt;"
-        "from jobs.run import Run; Attempt.begin(Run(Path(sys.argv[1])), 'train');"
-        "import os; os.kill(os.getpid(), 9)"
-    )
-    subprocess.run([sys.executable, "-c", program, str(run.path)], check=False)
-    record = records.latest(run, "train")
-    assert "cause" not in record
-    assert not records.is_alive(record)
-    assert not records.is_alive(record | {"pid": os.getpid()})
-    assert Attempt.begin(run, "train").number == 2
-
-
-def test_other_boot_is_dead_and_other_machine_counts_as_alive(run: Run) -> None:
-    Attempt.begin(run, "train")
-    record = records.latest(run, "train")
-    assert records.is_alive(record)
-    assert not records.is_alive(record | {"boot_id": "another"})
-    assert records.is_alive(record | {"boot_id": "another", "host": "another"})
-    assert records.is_alive(record | {"host": "another", "pid": 1 << 22})  # another container
-    assert records.is_here(record)
-    assert not records.is_here(record | {"host": "another"})
 
 
 def test_end_is_recorded_on_a_full_disk(small_disk: Path) -> None:
@@ -112,19 +85,6 @@ def test_damaged_record_is_named(run: Run) -> None:
     run.attempt_file("train", 1).write_text("garbage")
     with pytest.raises(RunError, match=r"train-0001\.json cannot be read"):
         records.latest(run, "train")
-
-
-def test_no_change_of_the_clock_makes_a_process_dead(run: Run) -> None:
-    """The time of its start that the system tells is reckoned from its present clock."""
-    Attempt.begin(run, "train")
-    record = records.latest(run, "train")
-    for hours in (-5, 5):
-        shifted = record["process_started"] + 3600 * hours
-        assert records.is_alive(record | {"process_started": shifted})
-    assert not records.is_alive(record | {"process_ticks": record["process_ticks"] - 1})
-    earlier = {name: value for name, value in record.items() if name != "process_ticks"}
-    assert records.is_alive(earlier)
-    assert not records.is_alive(earlier | {"process_started": 0.0})
 
 
 def test_where_the_runs_folder_is_gone_nothing_is_written_any_more(tmp_path: Path) -> None:

@@ -71,6 +71,20 @@ def test_a_preempted_job_is_queued_again_and_says_why(slurm: FakeSlurm, run: Run
     assert (row.state, row.cause, row.job_id) == ("queued", "preempted", "100")
 
 
+def test_a_clock_that_is_set_back_hides_no_attempt_and_brings_no_job_back(
+    slurm: FakeSlurm, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() - 86400)
+    attempt = begin(run)
+    attempt.end(Cause.CRASHED)
+    for job_id in ("100", "101", "102"):
+        slurm.forget(job_id)
+    found = rows(run)
+    assert (found["train"].state, found["train"].cause) == ("failed", "crashed")
+    assert (found["sample"].state, found["sample"].queue) == ("cancelled", None)
+
+
 def test_a_job_removed_before_it_began(slurm: FakeSlurm, run: Run) -> None:
     for job_id in ("100", "101", "102"):
         slurm.set_job(job_id, "CANCELLED")

@@ -13,7 +13,7 @@ from benchmarks.kills import tree
 from benchmarks.kills.judge import Committed, Lost
 from benchmarks.kills.scenarios import Scenario
 from checkpoints.files import ASIDE
-from jobs import pipeline, records
+from jobs import pipeline, processes, records
 from jobs.pipeline import Stage
 from jobs.run import Run, RunError
 from jobs.train import Train
@@ -123,7 +123,7 @@ class Scene:
                 record = records.latest(stage.run, stage.name)
             except (OSError, RunError):
                 continue  # replaced just now
-            if record and records.is_alive(record):
+            if record and processes.is_alive(record):
                 found.append((stage, record))
         return found
 
