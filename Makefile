@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/ready
 
 .PHONY: demo test lint campaign kills crashes faults events overhead status-speed visual-speed \
-	checkerboard clean
+	checkerboard input-speed checkpoint-speed scaling clean
 
 demo: $(READY)  ## train, sample, measure, draw and report, on the digits inside scikit-learn
 	$(BIN)/ganymede run demo
@@ -26,6 +26,15 @@ kills: $(READY)  ## runs of one rank, two ranks and a pipeline, killed 300 times
 
 overhead: $(READY)  ## what the suite adds to a bare update
 	$(BIN)/python -m benchmarks.overhead
+
+input-speed: $(READY)  ## images per second into the update, against torchvision's transforms
+	$(BIN)/python -m benchmarks.input
+
+checkpoint-speed: $(READY)  ## how long a save keeps training waiting
+	$(BIN)/python -m benchmarks.checkpoint
+
+scaling: $(READY)  ## what an update costs, and what more ranks would add to it
+	$(BIN)/python -m benchmarks.scaling
 
 status-speed: $(READY)  ## how long status takes over 1,000 runs, and how often it asks squeue
 	$(BIN)/python -m benchmarks.status

@@ -11,7 +11,6 @@ its start to its exit. The first call is told apart: it writes down which jobs h
 import argparse
 import json
 import os
-import shutil
 import statistics
 import subprocess
 import sys
@@ -120,15 +119,30 @@ def make_template(kind: Kind, folder: Path) -> Run:
     return run
 
 
-def copy(template: Run, target: Path, place: int) -> None:
-    """The template as another run, with another seed and jobs of its own."""
-    shutil.copytree(template.path, target)
-    for path in target.rglob("*.json"):
-        text = path.read_text()
+class Copies:
+    """The template as other runs, each with another seed and jobs of its own."""
+
+    def __init__(self, template: Run) -> None:
+        found = sorted(template.path.rglob("*"))
+        self.folders = [path.relative_to(template.path) for path in found if path.is_dir()]
+        self.files = {
+            str(path.relative_to(template.path)): path.read_bytes()
+            for path in found
+            if path.is_file()
+        }
+
+    def make(self, target: Path, place: int) -> None:
+        target.mkdir(parents=True)
+        for folder in self.folders:
+            (target / folder).mkdir()
+        changes = {'"seed": 0': f'"seed": {place}'}
         for number in range(len(_STAGES)):
-            text = text.replace(_job(number), str(_numbers(place)[number]))
-            text = text.replace(f'"{_TOKEN}{number}"', f'"{_token(place, number)}"')
-        path.write_text(text.replace('"seed": 0', f'"seed": {place}'))
+            changes[_job(number)] = str(_numbers(place)[number])
+            changes[f'"{_TOKEN}{number}"'] = f'"{_token(place, number)}"'
+        for name, content in self.files.items():
+            for old, new in changes.items() if name.endswith(".json") else ():
+                content = content.replace(old.encode(), new.encode())
+            Path(f"{target}/{name}").write_bytes(content)
 
 
 def _numbers(place: int) -> tuple[int, int]:
@@ -143,9 +157,9 @@ def make_runs(runs: Path, count: int, templates: Path) -> Iterator[str]:
     """Make the runs; gives what squeue prints of their jobs, line by line."""
     place = 0
     for kind in KINDS:
-        template = make_template(kind, templates / kind.name)
+        copies = Copies(make_template(kind, templates / kind.name))
         for _ in range(round(kind.share * count)):
-            copy(template, runs / f"{kind.name}-{place:04d}", place)
+            copies.make(runs / f"{kind.name}-{place:05d}", place)
             for number, job in enumerate(_numbers(place)):
                 yield f"{job}|{kind.states[number]}|{MARK}{_token(place, number)}"
             place += 1

@@ -28,11 +28,19 @@ class BackgroundSaver:
         self._buffers: dict[str, Tensor] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._pending: Future[None] | None = None
+        self._preparing: Future[None] | None = None
 
     @property
     def busy(self) -> bool:
         """Whether a save is under way, so that the next one would have to wait."""
         return self._pending is not None and not self._pending.done()
+
+    def prepare(self, state: dict[str, Any]) -> None:
+        """Make the buffers for a state like this one in the background, ahead of the first save.
+
+        Memory that is new has to be cleared by the kernel, which takes longer than the copy.
+        """
+        self._preparing = self._thread.submit(self._make_buffers, state, "")
 
     def save(
         self, step: int, state: dict[str, Any], first: Callable[[], None] = lambda: None
@@ -44,6 +52,9 @@ class BackgroundSaver:
         """
         started = time.monotonic()
         self.wait()
+        if self._preparing is not None:
+            self._preparing.result()
+            self._preparing = None
         tree = self._copy(state, "")
         if torch.cuda.is_available():
             torch.cuda.synchronize()
@@ -87,8 +98,19 @@ class BackgroundSaver:
             }
         if not isinstance(node, Tensor):
             return node
+        return self._buffer(node, path).copy_(node.detach(), non_blocking=True)
+
+    def _make_buffers(self, node: Any, path: str) -> None:
+        if isinstance(node, dict):
+            for key, value in node.items():
+                self._make_buffers(value, f"{path}/{key}")
+        elif isinstance(node, Tensor):
+            self._buffer(node, path).zero_()
+
+    def _buffer(self, like: Tensor, path: str) -> Tensor:
+        """The host memory kept for the tensor of this name; what is in it may be anything."""
         buffer = self._buffers.get(path)
-        if buffer is None or buffer.shape != node.shape or buffer.dtype != node.dtype:
-            buffer = torch.empty(node.shape, dtype=node.dtype, pin_memory=node.is_cuda)
+        if buffer is None or buffer.shape != like.shape or buffer.dtype != like.dtype:
+            buffer = torch.empty(like.shape, dtype=like.dtype, pin_memory=like.is_cuda)
             self._buffers[path] = buffer
-        return buffer.copy_(node.detach(), non_blocking=True)
+        return buffer

@@ -35,9 +35,8 @@ def views(images: Tensor, config: RunConfig, draws: Draws) -> Tensor:
     """As many altered copies of images (B, C, S, S) as `config.views` says, one after the other."""
     if not config.data.alters:
         return images.repeat(config.views, 1, 1, 1) if config.views > 1 else images
-    return torch.cat(
-        [augment(images, config.data, draws, number) for number in range(config.views)]
-    )
+    copies = [augment(images, config.data, draws, number) for number in range(config.views)]
+    return torch.cat(copies) if len(copies) > 1 else copies[0]
 
 
 def augment(images: Tensor, config: DataConfig, draws: Draws, view: int = 0) -> Tensor:
@@ -50,7 +49,8 @@ def augment(images: Tensor, config: DataConfig, draws: Draws, view: int = 0) -> 
     if config.jitter > 0:
         hue = min(config.jitter, 0.5) if config.hue is None else config.hue
         altered = jitter(images, numbers[:, 4:], config.jitter, hue)
-        images = _choose(more[:, 1] < config.jitter_share, altered, images)
+        some = config.jitter_share < 1
+        images = _choose(more[:, 1] < config.jitter_share, altered, images) if some else altered
     if config.grey > 0 and images.shape[1] == 3:
         images = _choose(more[:, 2] < config.grey, luma(images).expand_as(images), images)
     if config.blur > 0:
@@ -78,12 +78,19 @@ def crop_and_flip(images: Tensor, numbers: Tensor, config: DataConfig) -> Tensor
         (area.sqrt() / stretch).clamp(max=1),
     )  # as shares of the image's
     mirror = torch.where(numbers[:, 3] < 0.5, -1.0, 1.0) if config.flip else torch.ones_like(area)
-    affine = torch.zeros(len(images), 2, 3, device=images.device)
-    affine[:, 0, 0], affine[:, 1, 1] = width * mirror, height
     free = 1 - torch.stack([width, height], dim=1)
-    affine[:, :, 2] = free * (2 * numbers[:, 1:3] - 1)
-    grid = F.affine_grid(affine, list(images.shape), align_corners=False)
+    middle = free * (2 * numbers[:, 1:3] - 1)
+    columns = _places(width * mirror, middle[:, 0], images)[:, None, :]
+    rows = _places(height, middle[:, 1], images)[:, :, None]
+    grid = torch.stack(torch.broadcast_tensors(columns, rows), dim=-1)  # (B, S, S, 2)
     return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
+
+
+def _places(length: Tensor, middle: Tensor, images: Tensor) -> Tensor:
+    """Where the pixels (B, S) of a part this long (B,) lie, around its middle (B,), in [-1, 1]."""
+    size = images.shape[-1]
+    centres = torch.linspace(1 / size - 1, 1 - 1 / size, size, device=images.device)
+    return torch.addcmul(middle[:, None], length[:, None], centres)
 
 
 def jitter(images: Tensor, numbers: Tensor, strength: float, hue_strength: float) -> Tensor:
@@ -94,14 +101,38 @@ def jitter(images: Tensor, numbers: Tensor, strength: float, hue_strength: float
     """
     change = (2 * numbers - 1)[:, :, None, None, None]  # (B, 4, 1, 1, 1)
     factors = 1 + change[:, :3] * strength
-    images = (images + 1) / 2  # [0, 1]
-    images = (images * factors[:, 0]).clamp(0, 1)
-    images = _blend(images, luma(images).mean((1, 2, 3), keepdim=True), factors[:, 1])
+    half = factors[:, 0] / 2
+    images = (images * half).add_(half).clamp_(0, 1)  # [0, 1]; from here on changed in place
+    mean = luma(images.mean((2, 3), keepdim=True))
+    images.mul_(factors[:, 1]).add_(mean.mul_(1 - factors[:, 1])).clamp_(0, 1)
     if images.shape[1] == 3:
-        images = _blend(images, luma(images), factors[:, 2])
-        hue, saturation, value = to_hsv(images)
-        images = to_rgb(hue + change[:, 3, 0] * hue_strength, saturation, value)
-    return images * 2 - 1
+        grey = luma(images).mul_(1 - factors[:, 2])
+        images.mul_(factors[:, 2]).add_(grey).clamp_(0, 1)
+        images = turn_hue(images, change[:, 3, 0] * hue_strength)
+    return images.mul_(2).sub_(1)
+
+
+def turn_hue(images: Tensor, turns: Tensor) -> Tensor:
+    """Images (B, 3, S, S) in [0, 1] with their hue changed by `turns` (B, 1, 1).
+
+    Saturation and value, as HSV has them, stay. The hue is an arc to one side of red: to that of
+    green if there is more green than blue. Written without choosing by pixel, which on a CPU takes
+    far longer than arithmetic does.
+    """
+    red, green, blue = images.unbind(1)
+    more, less = torch.maximum(green, blue), torch.minimum(green, blue)
+    lowest = torch.minimum(red, less)
+    chroma = torch.maximum(red, more).sub_(lowest)
+    # In sixths of a turn, times chroma: up to 1 while red leads, up to 2 while it is in the
+    # middle, up to 3 where it is last.
+    arc = torch.minimum(more.sub_(red), chroma).add_(chroma).add_(less).sub_(lowest)
+    arc.div_(chroma.clamp_min(torch.finfo(arc.dtype).tiny)).div_(6)
+    hue = torch.copysign(arc, green - blue).add_(turns)  # in turns, any whole number off
+    far = torch.empty_like(images)  # of each channel, how far its own hue is
+    for channel, opposite in enumerate((1 / 2, 1 / 6, -1 / 6)):
+        torch.add(hue, opposite, out=far[:, channel])
+    far.sub_(far.round()).abs_().mul_(6).clamp_(1, 2)
+    return far.mul_(chroma[:, None]).add_(lowest.sub_(chroma)[:, None])
 
 
 def blur(images: Tensor, sigma: Tensor) -> Tensor:
@@ -123,35 +154,9 @@ def blur(images: Tensor, sigma: Tensor) -> Tensor:
     return images
 
 
-def _blend(images: Tensor, base: Tensor, factor: Tensor) -> Tensor:
-    return (base + (images - base) * factor).clamp(0, 1)
-
-
 def luma(images: Tensor) -> Tensor:
     """Brightness (B, 1, S, S) of images with 1 or 3 channels, in their own range."""
     if images.shape[1] == 1:
         return images
-    weights = torch.tensor(_LUMA, device=images.device).view(1, 3, 1, 1)
-    return (images * weights).sum(1, keepdim=True)
-
-
-def to_hsv(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """RGB (B, 3, S, S) in [0, 1] to hue in turns, saturation and value, each (B, S, S)."""
-    red, green, blue = images.unbind(1)
-    value, chroma = images.amax(1), images.amax(1) - images.amin(1)
-    divisor = torch.where(chroma == 0, 1.0, chroma)
-    sixths = torch.where(
-        value == red,
-        (green - blue) / divisor,
-        torch.where(value == green, (blue - red) / divisor + 2, (red - green) / divisor + 4),
-    )
-    saturation = chroma / torch.where(value == 0, 1.0, value)
-    return (sixths / 6) % 1, saturation, value
-
-
-def to_rgb(hue: Tensor, saturation: Tensor, value: Tensor) -> Tensor:
-    """The inverse of `to_hsv`; any hue, in turns."""
-    offsets = torch.tensor([5.0, 3.0, 1.0], device=hue.device).view(1, 3, 1, 1)
-    k = (offsets + 6 * hue[:, None]) % 6
-    ramp = torch.minimum(k, 4 - k).clamp(0, 1)
-    return value[:, None] * (1 - saturation[:, None] * ramp)
+    red, green, blue = images.split(1, dim=1)
+    return (red * _LUMA[0]).add_(green, alpha=_LUMA[1]).add_(blue, alpha=_LUMA[2])

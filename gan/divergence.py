@@ -6,6 +6,7 @@ count, and every epoch's end is tested before it is saved. So neither the place 
 to, nor what becomes of it, depends on when the clock had it saved in between.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,18 +27,28 @@ class NonFiniteLoss(ArithmeticError):
 def first_non_finite(tree: dict[str, Any]) -> str | None:
     """The name of the first tensor in a tree that is not finite everywhere; None if all are.
 
-    Waits for the device once, however many tensors there are.
+    Waits for the device once, however many tensors there are, as long as all are finite. A length
+    is read off in one go, and is finite only if all is; where squares overflow, each is looked at.
     """
+    named = [(name, t) for name, t in _tensors(tree) if t.is_floating_point() and t.numel()]
+    if all(math.isfinite(length) for length in _lengths([t.detach() for _, t in named])):
+        return None
+    return next((name for name, t in named if not t.isfinite().all()), None)
+
+
+def _lengths(tensors: list["Tensor"]) -> list[float]:
+    """The Euclidean length of each, in any order."""
     import torch  # kept out of the module: whoever names the cause of an end need not load it
 
-    named = [(name, t) for name, t in _tensors(tree) if t.is_floating_point() and t.numel()]
-    if not named:
-        return None
-    # One place: a counter of Adam's may lie on the host while the rest is on the device.
-    device = named[-1][1].device
-    finite = torch.stack([torch.isfinite(t).all().to(device, non_blocking=True) for _, t in named])
-    answers = zip(named, finite.tolist(), strict=True)
-    return next((name for (name, _), is_finite in answers if not is_finite), None)
+    alike: dict[tuple[Any, Any], list[Tensor]] = {}  # what one kernel can do; on the host another
+    for tensor in tensors:
+        alike.setdefault((tensor.device, tensor.dtype), []).append(tensor)
+    if not alike:
+        return []
+    device = tensors[-1].device
+    found = [torch.stack(torch._foreach_norm(group)).double() for group in alike.values()]
+    lengths: list[float] = torch.cat([f.to(device, non_blocking=True) for f in found]).tolist()
+    return lengths
 
 
 def _tensors(tree: dict[str, Any], path: str = "") -> Iterator[tuple[str, "Tensor"]]:

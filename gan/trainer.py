@@ -189,6 +189,7 @@ class Trainer:
             self.first_step_at = self.last_step_at
             if self.world.leads:
                 self._report("training")
+                self.saver.prepare(self.state())  # now that the optimisers have all they keep
 
     def _between_steps(self, end: int) -> None:
         means = {}

@@ -62,3 +62,18 @@ def test_error_in_the_background_is_raised_not_lost(tmp_path: Path) -> None:
             while time.monotonic() < deadline:
                 getattr(saver, raising)()
         saver.close()
+
+
+def test_buffers_made_ahead_are_those_that_are_filled(tmp_path: Path) -> None:
+    saver = BackgroundSaver(Store(tmp_path, "identity"))
+    weights = torch.ones(1000)
+    saver.prepare({"net": {"weights": weights, "step": 3}})
+    assert not saver.busy
+    saver._preparing.result()
+    assert saver.store.steps() == []
+    place = saver._buffers["/net/weights"].data_ptr()
+    saver.prepare({"net": {"weights": weights}})
+    saver.save(1, {"net": {"weights": weights}})  # waits for the buffers
+    saver.close()
+    assert saver._buffers["/net/weights"].data_ptr() == place
+    assert torch.equal(saver.store.latest().load()["net"]["weights"], weights)

@@ -50,11 +50,56 @@ def test_crop_takes_the_corner_it_is_told() -> None:
     assert corners[1].min() > -0.05 > corners[0].min()
 
 
-def test_hsv_there_and_back() -> None:
-    images = (IMAGES + 1) / 2
-    torch.testing.assert_close(augment.to_rgb(*augment.to_hsv(images)), images, atol=1e-5, rtol=0)
-    grey = torch.full((1, 3, 2, 2), 0.25)
-    torch.testing.assert_close(augment.to_rgb(*augment.to_hsv(grey)), grey)
+def by_hsv(images: torch.Tensor, turns: torch.Tensor) -> torch.Tensor:
+    """Turns the hue as HSV defines it, case by case: to HSV and back."""
+    red, green, blue = images.unbind(1)
+    value, chroma = images.amax(1), images.amax(1) - images.amin(1)
+    divisor = torch.where(chroma == 0, 1.0, chroma)
+    sixths = torch.where(
+        value == red,
+        (green - blue) / divisor,
+        torch.where(value == green, (blue - red) / divisor + 2, (red - green) / divisor + 4),
+    )
+    k = (torch.tensor([5.0, 3.0, 1.0]).view(1, 3, 1, 1) + sixths[:, None] + 6 * turns[:, None]) % 6
+    return value[:, None] - chroma[:, None] * torch.minimum(k, 4 - k).clamp(0, 1)
+
+
+def test_hue_is_turned_as_hsv_defines_it() -> None:
+    levels = torch.tensor([0.0, 0.2, 0.5, 1.0])
+    corners = torch.cartesian_prod(levels, levels, levels).T.reshape(1, 3, 8, 8)  # ties, greys
+    images = torch.cat([corners.expand(6, -1, -1, -1), ((IMAGES + 1) / 2)[:, :, :8, :8]])
+    turns = torch.tensor([0.0, 0.1, -0.1, 0.5, -0.5, 1 / 3]).repeat(2).view(12, 1, 1)
+    turned = augment.turn_hue(images.clone(), turns)
+    torch.testing.assert_close(turned, by_hsv(images, turns), atol=2e-6, rtol=0)
+    back = augment.turn_hue(turned, -turns)
+    torch.testing.assert_close(back, images, atol=1e-5, rtol=0)
+
+
+def test_grey_has_no_hue_to_turn() -> None:
+    grey = torch.rand(2, 1, 4, 4).expand(-1, 3, -1, -1).contiguous()
+    turned = augment.turn_hue(grey.clone(), torch.rand(2, 1, 1) - 0.5)
+    torch.testing.assert_close(turned, grey, atol=1e-6, rtol=0)
+
+
+def test_what_is_given_is_not_changed() -> None:
+    config = DataConfig(
+        image_size=16, crop_scale_min=0.7, flip=True, jitter=0.3, grey=0.3, blur=0.3
+    )
+    for images in (IMAGES.clone(), IMAGES[:, :1].clone()):
+        before = images.clone()
+        augment.augment(images, config, Draws(0, 0))
+        augment.jitter(images, torch.rand(6, 4), 0.3, 0.3)
+        assert torch.equal(images, before)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_an_image_is_altered_alike_in_any_company(channels: int) -> None:
+    config = DataConfig(image_size=16, crop_scale_min=0.7, flip=True, jitter=0.3)
+    images = IMAGES[:, :channels]
+    together = augment.augment(images, config, Draws(0, 4))
+    for start, stop in ((0, 1), (1, 4), (4, 6)):
+        share = augment.augment(images[start:stop], config, Draws(0, 4, share=(start, stop, 6)))
+        assert torch.equal(share, together[start:stop])
 
 
 @pytest.mark.parametrize(

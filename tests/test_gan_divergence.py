@@ -77,6 +77,9 @@ def test_the_first_tensor_that_is_not_finite_is_named() -> None:
     good = {"a": {"b": torch.ones(3)}, "count": torch.tensor(1 << 60), "empty": torch.empty(0)}
     assert first_non_finite(good | {"note": "nan"}) is None
     assert first_non_finite({}) is None
+    large = torch.tensor([1e30, -3e38])  # whose squares are not finite
+    assert first_non_finite(good | {"large": large}) is None
+    assert first_non_finite({"large": large, "bad": torch.tensor([float("nan")])}) == "bad"
     for bad in (float("nan"), float("inf"), -float("inf")):
         low = torch.tensor([1.0, bad], dtype=torch.bfloat16)
         assert first_non_finite(good | {"c": {"d": low, "e": low}}) == "c/d"
