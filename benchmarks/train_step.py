@@ -2,16 +2,17 @@
 
     python -m benchmarks.train_step [--recipe acgan,...|all] [--width N] [--batch-size N]
         [--image-size N] [--precision float32,bfloat16] [--update-only] [--memory]
-        [--cpu-time] [--repeats 7] [--threads 2] [--json]
+        [--compile] [--cpu-time] [--repeats 7] [--threads 2] [--json]
 
 Both train the same networks from the same weights, in turn, in one process (see
 benchmarks/plain.py). Without --update-only a step begins with its images: from torchvision's
 transforms in a loader with two workers there, from the suite's own batches here; the loader's
 workers read ahead while the suite has its turn, which slows the suite down and not the loop.
 Images are random bytes of the recipe's shape. The suite also has the C library keep freed memory;
-for the plain loop's turns that is put off. --memory adds the plain loop with memory kept.
---cpu-time counts the time that the process had a processor, for a machine that is busy with other
-things: only with one thread, and without a loader's workers, do its ratios mean the same.
+for the plain loop's turns that is put off. --memory adds the plain loop with memory kept, --compile
+the suite with its networks compiled, in each arithmetic. --cpu-time counts the time that the
+process had a processor, for a machine that is busy with other things: only with one thread, and
+without a loader's workers, do its ratios mean the same.
 """
 
 import argparse
@@ -53,6 +54,7 @@ class Settings:
     repeats: int = measuring.FEWEST_REPEATS
     threads: int = 2
     cpu_time: bool = False
+    compiled: bool = False
 
     @property
     def clock(self) -> Callable[[], float]:
@@ -135,9 +137,12 @@ def tasks_of(config: RunConfig, settings: Settings) -> dict[str, Callable[[], ob
     """A step of the plain loop and of the suite in each arithmetic, by name."""
     device, images = numerics.configure(settings.threads), random_images(config)
     suites: dict[str, Suite] = {}
-    for precision in settings.precisions:
-        train = replace(config.train, precision=precision)
-        suites[precision] = Suite(replace(config, train=train), images, device)
+    modes = [(precision, precision, "off") for precision in settings.precisions]
+    if settings.compiled and config.variant != "progressive":
+        modes += [(f"{name}, compiled", name, "on") for name in settings.precisions]
+    for name, precision, compiled in modes:
+        train = replace(config.train, precision=precision, compile=compiled)
+        suites[name] = Suite(replace(config, train=train), images, device)
     first = next(iter(suites.values()))
     steps: dict[str, Suite | Plain] = {"plain": Plain(first, images)}
     if settings.memory:
@@ -189,6 +194,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--precision", default="float32,bfloat16")
     parser.add_argument("--update-only", action="store_true", help="the same images every time")
     parser.add_argument("--memory", action="store_true", help="the plain loop with memory kept too")
+    parser.add_argument("--compile", action="store_true", help="the suite compiled too")
     parser.add_argument("--cpu-time", action="store_true", help="time this process had, not passed")
     return parser.parse_args()
 
@@ -205,6 +211,7 @@ def main() -> None:
         options.repeats,
         options.threads,
         options.cpu_time,
+        options.compile,
     )
     names = FAMILIES if options.recipe == "all" else options.recipe.split(",")
     found = []

@@ -7,7 +7,7 @@ from dataclasses import replace
 from gan import config as configs
 from gan.config import ClassifierConfig, DataConfig
 
-LATER = {
+LATER = {"train.compile", 
     "data.channels", "data.train_share", "data.crop_ratio_max", "data.hue", "data.jitter_share",
     "data.grey", "data.blur",
 }  # fmt: skip
