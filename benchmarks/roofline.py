@@ -1,7 +1,8 @@
 """Where a step's time goes, and how near it comes to what the machine can do.
 
     python -m benchmarks.roofline [--recipe acgan] [--width 64] [--batch-size 64]
-        [--precision float32,bfloat16] [--cpu-time] [--repeats 7] [--threads 2] [--json]
+        [--precision float32,bfloat16] [--channels-last] [--cpu-time]
+        [--repeats 7] [--threads 2] [--json]
 
 The ceilings are measured: products of square matrices, and copies of a block that no cache holds,
 in the same arithmetic and threads, in turn with the step. The step's work is what torch counts of
@@ -136,6 +137,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--precision", default="float32,bfloat16")
+    parser.add_argument("--channels-last", action="store_true")
     parser.add_argument("--cpu-time", action="store_true", help="time this process had, not passed")
     return parser.parse_args()
 
@@ -148,6 +150,7 @@ def main() -> None:
         repeats=options.repeats,
         threads=options.threads,
         cpu_time=options.cpu_time,
+        channels_last=options.channels_last,
     )
     names = options.precision.split(",")
     found = [measure(settings, options.recipe, name) for name in names]

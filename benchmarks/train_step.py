@@ -2,7 +2,7 @@
 
     python -m benchmarks.train_step [--recipe acgan,...|all] [--width N] [--batch-size N]
         [--image-size N] [--precision float32,bfloat16] [--update-only] [--memory]
-        [--compile] [--cpu-time] [--repeats 7] [--threads 2] [--json]
+        [--compile] [--channels-last] [--cpu-time] [--repeats 7] [--threads 2] [--json]
 
 Both train the same networks from the same weights, in turn, in one process (see
 benchmarks/plain.py). Without --update-only a step begins with its images: from torchvision's
@@ -10,9 +10,10 @@ transforms in a loader with two workers there, from the suite's own batches here
 workers read ahead while the suite has its turn, which slows the suite down and not the loop.
 Images are random bytes of the recipe's shape. The suite also has the C library keep freed memory;
 for the plain loop's turns that is put off. --memory adds the plain loop with memory kept, --compile
-the suite with its networks compiled, in each arithmetic. --cpu-time counts the time that the
-process had a processor, for a machine that is busy with other things: only with one thread, and
-without a loader's workers, do its ratios mean the same.
+the suite with its networks compiled, in each arithmetic; --channels-last lays out all of the
+suite's maps so. --cpu-time counts the time that the process had a processor, for a machine that is
+busy with other things: only with one thread, and without a loader's workers, do its ratios mean the
+same.
 """
 
 import argparse
@@ -55,6 +56,7 @@ class Settings:
     threads: int = 2
     cpu_time: bool = False
     compiled: bool = False
+    channels_last: bool = False
 
     @property
     def clock(self) -> Callable[[], float]:
@@ -68,7 +70,10 @@ def configured(recipe: str, settings: Settings) -> RunConfig:
     names = {item.name for item in fields(model)}
     if settings.width and "width" in names:
         model = replace(model, width=settings.width)
-    data, train = config.data, replace(config.train, precision="float32", channels_last=False)
+    data, train = (
+        config.data,
+        replace(config.train, precision="float32", channels_last=settings.channels_last),
+    )
     if settings.image_size:
         data = replace(data, image_size=settings.image_size)
     if settings.batch_size:
@@ -194,6 +199,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--precision", default="float32,bfloat16")
     parser.add_argument("--update-only", action="store_true", help="the same images every time")
     parser.add_argument("--memory", action="store_true", help="the plain loop with memory kept too")
+    parser.add_argument("--channels-last", action="store_true", help="the suite's layout")
     parser.add_argument("--compile", action="store_true", help="the suite compiled too")
     parser.add_argument("--cpu-time", action="store_true", help="time this process had, not passed")
     return parser.parse_args()
@@ -212,6 +218,7 @@ def main() -> None:
         options.threads,
         options.cpu_time,
         options.compile,
+        options.channels_last,
     )
     names = FAMILIES if options.recipe == "all" else options.recipe.split(",")
     found = []
