@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: demo test lint campaign overhead status-speed visual-speed checkerboard crashes faults clean
+.PHONY: demo test lint campaign overhead status-speed visual-speed checkerboard crashes faults step-speed clean
 
 demo: $(READY)  ## train, sample, measure, draw and report, on the digits inside scikit-learn
 	$(BIN)/ganymede run demo
@@ -38,6 +38,10 @@ faults: $(READY)  ## a run whose disk fails at every write, once and for good
 
 checkerboard: $(READY)  ## what three ways of doubling a picture leave in it
 	$(BIN)/python -m benchmarks.checkerboard
+
+step-speed: $(READY)  ## the update of every system against the plainest loop, and where its time goes
+	$(BIN)/python -m benchmarks.train_step --recipe all --width 32 --batch-size 32 --update-only
+	$(BIN)/python -m benchmarks.roofline
 
 $(READY): setup.cfg pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -34,7 +34,7 @@ def keep_memory(keep: bool = True) -> bool:
     """Let the C library keep the memory that tensors give back, for the tensors of the next step.
 
     By itself it returns large blocks to the system, which then has to clear the same pages in every
-    step: a fifth of a step's time in S0's game at batch 64. `keep` False is what it comes to by
+    step: a tenth of a step's time in S0's game at batch 64. `keep` False is what it comes to by
     itself with blocks of some megabytes. Returns whether it did so: not every C library can.
     """
     try:
