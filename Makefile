@@ -40,7 +40,7 @@ checkerboard: $(READY)  ## what three ways of doubling a picture leave in it
 	$(BIN)/python -m benchmarks.checkerboard
 
 step-speed: $(READY)  ## the update of every system against the plainest loop, and where its time goes
-	$(BIN)/python -m benchmarks.train_step --recipe all --width 32 --batch-size 32 --update-only
+	$(BIN)/python -m benchmarks.train_step --recipe all --width 32 --batch-size 32 --update-only --channels-last
 	$(BIN)/python -m benchmarks.roofline
 
 $(READY): setup.cfg pyproject.toml
