@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/ready
 
 .PHONY: demo test lint campaign kills crashes faults events overhead status-speed visual-speed \
-	checkerboard input-speed checkpoint-speed scaling clean
+	checkerboard step-speed input-speed checkpoint-speed scaling clean
 
 demo: $(READY)  ## train, sample, measure, draw and report, on the digits inside scikit-learn
 	$(BIN)/ganymede run demo
@@ -53,6 +53,10 @@ events: $(READY)  ## 5,000 orders of what a scheduler may do to a run, other one
 
 checkerboard: $(READY)  ## what three ways of doubling a picture leave in it
 	$(BIN)/python -m benchmarks.checkerboard
+
+step-speed: $(READY)  ## the update of every system against the plainest loop, and where its time goes
+	$(BIN)/python -m benchmarks.train_step --recipe all --width 32 --batch-size 32 --update-only --channels-last
+	$(BIN)/python -m benchmarks.roofline
 
 $(READY): setup.cfg pyproject.toml
 	$(PYTHON) -m venv .venv

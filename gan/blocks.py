@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 # S0's eight convolutions as (name, stride) for a 32 x 32 image.
 _CRITIC_STAGES = (
@@ -106,6 +107,22 @@ class Critic(nn.Module):
         return scores, self.fc10(features) if self.fc10 else None
 
 
+class MapNorm(nn.LayerNorm):
+    """LayerNorm over (C, H, W) that takes maps with their channels innermost as they lie.
+
+    The norm is over all of them, in whatever order; torch's own first copies such maps, which costs
+    more than it takes.
+    """
+
+    def forward(self, maps: Tensor) -> Tensor:
+        innermost = maps.dim() == 4 and maps.is_contiguous(memory_format=torch.channels_last)
+        if not innermost or maps.is_contiguous():
+            return super().forward(maps)
+        weight, bias = (values.permute(1, 2, 0) for values in (self.weight, self.bias))
+        seen = F.layer_norm(maps.permute(0, 2, 3, 1), weight.shape, weight, bias, self.eps)
+        return seen.permute(0, 3, 1, 2)
+
+
 class S0Critic(Critic):
     """S0 discriminator, which is also its classifier: a score and class logits of an image.
 
@@ -122,7 +139,7 @@ class S0Critic(Critic):
             side //= stride
             self.stages[name] = nn.Sequential(
                 nn.Conv2d(incoming, width, 3, stride=stride, padding=1),
-                nn.LayerNorm([width, side, side]),
+                MapNorm([width, side, side]),
                 nn.LeakyReLU(0.01),
             )
             incoming = width

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from gan.slopes import SlopeOfImages
+
 
 @dataclass(frozen=True)
 class SourceLoss:
@@ -93,7 +95,9 @@ def gradient_penalty(
     treat every image by itself. Computed in float32.
     """
     mixed = (alpha * real + (1 - alpha) * fake).detach().requires_grad_()
-    (slope,) = torch.autograd.grad(score(mixed).sum(), mixed, create_graph=True)
+    with SlopeOfImages():
+        scores = score(mixed)
+    (slope,) = torch.autograd.grad(scores.sum(), mixed, create_graph=True)
     # vector_norm has a gradient of 0 at 0, where sqrt(sum of squares) has NaN.
     norms = torch.linalg.vector_norm(slope.flatten(1).float(), dim=1)  # (B,)
     return (norms - 1).square().mean()

@@ -1,6 +1,5 @@
 """What the bits of a result depend on besides the config: set by us, and written down."""
 
-import contextlib
 import ctypes
 import platform
 from pathlib import Path
@@ -9,8 +8,9 @@ from typing import Any
 import numpy
 import torch
 
-_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # names of glibc's settings, from its malloc.h
-_KEPT_PIECE_BYTES, _KEPT_BYTES = 32 << 20, 1 << 30  # the most that glibc allows for a piece
+# glibc's malloc.h, and what it comes to by itself: blocks above 32 MiB are mapped one by one
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -3, -4
+_MOST_KEPT, _LARGEST_OWN, _MAPPINGS = (1 << 31) - 1, 1 << 25, 1 << 16
 
 
 def configure(threads: int, local_rank: int = 0) -> torch.device:
@@ -19,28 +19,32 @@ def configure(threads: int, local_rank: int = 0) -> torch.device:
     With the same fingerprint, the same steps then give the same bits. `local_rank` counts the ranks
     on this node, each of which takes a GPU of its own.
     """
-    _keep_memory()
     torch.set_num_threads(threads)
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
     if not torch.cuda.is_available():
+        keep_memory()
         return torch.device("cpu")
     device = torch.device("cuda", local_rank % torch.cuda.device_count())
     torch.cuda.set_device(device)
     return device
 
 
-def _keep_memory() -> None:
-    """Have the C library keep what is freed, for the tensors of the next operation.
+def keep_memory(keep: bool = True) -> bool:
+    """Let the C library keep the memory that tensors give back, for the tensors of the next step.
 
-    By itself it gives large pieces back to the kernel at once, which hands them out again page by
-    page, each cleared anew: on a CPU that takes longer than the arithmetic. The most that is in use
-    at any time stays the same. Only glibc knows of this.
+    By itself it returns large blocks to the system, which then has to clear the same pages in every
+    step: a tenth of a step's time in S0's game at batch 64. `keep` False is what it comes to by
+    itself with blocks of some megabytes. Returns whether it did so: not every C library can.
     """
-    with contextlib.suppress(OSError, AttributeError):
-        libc = ctypes.CDLL(None)
-        libc.mallopt(_MMAP_THRESHOLD, _KEPT_PIECE_BYTES)
-        libc.mallopt(_TRIM_THRESHOLD, _KEPT_BYTES)
+    try:
+        set_option = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError):
+        return False
+    mappings, trim = (0, _MOST_KEPT) if keep else (_MAPPINGS, 2 * _LARGEST_OWN)
+    wanted = {_M_MMAP_MAX: mappings, _M_TRIM_THRESHOLD: trim, _M_MMAP_THRESHOLD: _LARGEST_OWN}
+    done = [set_option(option, value) == 1 for option, value in wanted.items()]
+    return all(done)
 
 
 def unusable_gpus() -> str | None:

@@ -12,7 +12,7 @@ from checkpoints import CheckpointError, Store
 from checkpoints.files import make_folder
 from gan.config import ConfigError
 from gan.data import DataError
-from jobs import pretrained, records
+from jobs import chosen, pretrained, records
 from jobs.run import Run, RunError
 from jobs.same import differences, leaves
 
@@ -119,7 +119,7 @@ def train_to(run: Run, checkpoints: Store, last: int, stop: Callable[[], str | N
     from gan.samples import SampleStore
 
     device = numerics.configure(run.threads)
-    config = pretrained.placed(run.config(), run)
+    config = chosen.of_run(pretrained.placed(run.config(), run), run)
     images = data.load(config.data)
     run.check_data(images.info)
     folder = checkpoints.folder.parent

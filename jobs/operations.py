@@ -14,7 +14,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobs import pretrained
+from jobs import chosen, pretrained
 from jobs.run import Run
 
 if TYPE_CHECKING:
@@ -64,7 +64,8 @@ def _loop(run: Run, folder: Path) -> "Trainer":
     from gan import data, numerics, trainer, variants
     from gan.samples import SampleStore
 
-    config, device = pretrained.placed(run.config(), run), numerics.configure(run.threads)
+    config = chosen.of_run(pretrained.placed(run.config(), run), run)
+    device = numerics.configure(run.threads)
     images = data.load(config.data)
     outputs = trainer.Outputs(
         Store(folder, run.store().identity), SampleStore(folder, {}), folder, folder

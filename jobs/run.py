@@ -42,6 +42,11 @@ class Run:
         return self.path / stored.CONFIG
 
     @property
+    def chosen_file(self) -> Path:
+        """What the first attempt chose where the config says `auto` (see `jobs.chosen`)."""
+        return self.path / "chosen.json"
+
+    @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
 

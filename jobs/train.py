@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from checkpoints import steps_in
 from gan import stored
-from jobs import pretrained, records
+from jobs import chosen, pretrained, records
 from jobs.run import Run, RunError
 from jobs.stage import Context, Result, StageJob, Stopped, save_progress
 from jobs.version import version
@@ -29,6 +29,7 @@ class Train(StageJob):
 
     def work(self, context: Context) -> Result:
         from gan import data, numerics, trainer, variants  # torch: not for a submission
+        from gan.distributed import World
         from gan.samples import SampleStore
 
         run, place = context.run, context.place
@@ -37,8 +38,11 @@ class Train(StageJob):
             pretrained.require_source(config)
         device = numerics.configure(run.settings()["threads"], place.local_rank)
         refuse_unusable_gpus()
+        world, choice = World(), dict[str, str]()
         if place.rank == 0:
+            choice = chosen.choose(context, config, device)
             present = {"ganymede": version(), **numerics.fingerprint(device), "ranks": place.size}
+            present |= choice
             _compare_numerics(context, present)
         images = data.load(config.data)
         data.check(config, images.info)
@@ -50,9 +54,11 @@ class Train(StageJob):
             figures=run.figures,
         )
         hooks = trainer.Hooks(context.stop.reason, report=ProgressTeller(context), say=context.say)
-        variant = variants.build(config, images.info, device)
         if context.meeting:
-            variant.world = context.meeting.connect(device)
+            world = context.meeting.connect(device)
+        config = chosen.with_choice(config, world.broadcast(choice))
+        variant = variants.build(config, images.info, device)
+        variant.world = world
         loop = self.make_loop(config, images, variant, outputs, hooks)
         reason = loop.train()
         if place.rank == 0:

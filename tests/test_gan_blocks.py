@@ -1,5 +1,6 @@
 """Parts of networks. Whole networks, their sizes and shapes: test_gan_variants_networks.py."""
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -7,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gan.blocks import Critic, HeadOptions, MinibatchDiscrimination, S0Critic, S0Generator
+from gan.blocks import Critic, HeadOptions, MapNorm, MinibatchDiscrimination, S0Critic, S0Generator
+from gan.slopes import SlopeOfImages
 
 HEADS = HeadOptions(classes=10)
 
@@ -131,3 +133,29 @@ def test_dropout_stands_before_both_heads() -> None:
     assert logits.tolist() == [[score.item()] * 2]
     assert critic.eval()(torch.ones(1, 1, 1000, 1))[0].item() == 1000
     assert Flat(4, replace(options, dropout=0.0)).dropout.p == 0
+
+
+def test_norm_of_maps_with_channels_innermost_is_the_same_norm() -> None:
+    """With its first and second derivatives, in float64; and the maps stay as they lay."""
+    torch.manual_seed(1)
+    norm, stock = MapNorm([4, 6, 5]).double(), nn.LayerNorm([4, 6, 5]).double()
+    for parameter in norm.parameters():
+        nn.init.normal_(parameter)
+    stock.load_state_dict(norm.state_dict())
+    maps = torch.randn(3, 4, 6, 5, dtype=torch.float64)
+
+    def derived(network: nn.Module, maps: Tensor, mode: AbstractContextManager) -> list[Tensor]:
+        maps = maps.detach().requires_grad_()
+        with mode:
+            score = network(maps).sin()
+        (slope,) = torch.autograd.grad(score.sum(), maps, create_graph=True)
+        loss = slope.square().sum()
+        return [score, slope, *torch.autograd.grad(loss, [maps, *network.parameters()])]
+
+    innermost = maps.to(memory_format=torch.channels_last)
+    assert norm(innermost).is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(norm(maps), stock(maps))
+    expected = derived(stock, maps, nullcontext())
+    for mode in (nullcontext(), SlopeOfImages()):
+        for found, known in zip(derived(norm, innermost, mode), expected, strict=True):
+            torch.testing.assert_close(found, known, rtol=1e-9, atol=1e-9)

@@ -23,7 +23,7 @@ def test_settings_that_came_later_are_left_out_while_at_their_default() -> None:
     earlier = {
         name: value
         for name, value in configs.flatten(config).items()
-        if name not in LATER | OPERATIONAL
+        if name not in LATER | OPERATIONAL | {"train.compile"}  # see test_gan_arithmetic.py
     }
     hashed = json.dumps(earlier | {"variant": "classifier"}, sort_keys=True)
     assert configs.identity(config) == hashlib.sha256(hashed.encode()).hexdigest()

@@ -5,6 +5,9 @@ import subprocess
 import sys
 
 import pytest
+import torch
+
+from gan import numerics
 
 # Pieces of a batch's size, one after the other, as the operations of a step make and drop them.
 _CHURN = """
@@ -34,3 +37,14 @@ def faults(how: str) -> int:
 def test_freed_memory_is_kept_for_the_next_tensors() -> None:
     # Whether transparent huge pages are on decides how many faults there are without this.
     assert faults("configured") < 100
+
+
+def test_kept_memory_changes_no_bit() -> None:
+    found = []
+    for keep in (True, False, True):
+        done = numerics.keep_memory(keep)
+        generator = torch.Generator().manual_seed(0)
+        first = torch.randn(3000, 3000, generator=generator)  # 36 MB: above what is mapped
+        found.append((done, (first @ first[:, :8]).sum(0)))
+    assert {done for done, _ in found} in ({True}, {False})
+    assert all(torch.equal(found[0][1], other) for _, other in found[1:])

@@ -9,7 +9,7 @@ from dataclasses import Field, dataclass, field, fields, is_dataclass, replace
 from typing import Any, ClassVar, Literal, TypeVar
 
 from gan.config.data import DataConfig
-from gan.config.settings import ConfigError, operational, require, require_choices
+from gan.config.settings import ConfigError, added, operational, require, require_choices
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,12 @@ class TrainConfig:
     """epochs to train"""
     batch_size: int = 128
     """images in one step, over all processes together; a short last batch is dropped"""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """arithmetic of convolutions and linear layers in training; losses stay in float32"""
+    precision: Literal["float32", "bfloat16", "auto"] = "float32"
+    """arithmetic of convolutions and linear layers in training; losses stay in float32; auto: by
+    the machine that begins the run, for good"""
+    compile: Literal["off", "on", "auto"] = added("off")
+    """compile the networks' passes in training, which takes minutes once and wins on few machines;
+    auto: as precision"""
     channels_last: bool = False
     """keep the channels innermost in memory: faster convolutions on many CPUs and GPUs"""
     passes_per_epoch: int = 1

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from gan.config.game import Game, GANConfig, GANModel
 from gan.config.gans import halved_to_four
-from gan.config.settings import require
+from gan.config.settings import ConfigError, require
 
 
 @dataclass(frozen=True)
@@ -39,3 +39,8 @@ class ProgressiveConfig(GANConfig):
         super().__post_init__()
         fits = halved_to_four(self.data.image_size)
         self._require_size(fits, "4 times a power of two, from 8 on")
+        if self.train.compile == "on":
+            raise ConfigError(
+                "train.compile is 'on' with networks that grow, whose every level would be "
+                "compiled anew; allowed: off, auto"
+            )

@@ -91,13 +91,16 @@ class Adversarial(Variant):
         """Generated images (B, C, S, S) for asked labels (B,), float32."""
         noise = self.noise(labels, stream, draws)
         with self.mixed():
-            fake: Tensor = self.generator(noise)
+            fake: Tensor = self.called["generator"](noise)
         return fake.float()
 
-    def judge(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """The critic's scores (B,) and class logits, float32; logits are (B, 0) without classes."""
+    def judge(self, images: Tensor, twice: bool = False) -> tuple[Tensor, Tensor]:
+        """The critic's scores (B,) and class logits, float32; logits are (B, 0) without classes.
+
+        `twice` if their gradient is to be derived again, which no compiled network can.
+        """
         with self.mixed():
-            scores, logits = self.critic(images)
+            scores, logits = (self.critic if twice else self.called["discriminator"])(images)
         return scores.float(), scores[:, None][:, :0] if logits is None else logits.float()
 
     def _asked(self, count: int, stream: Stream, draws: rng.Draws) -> Tensor:
@@ -157,7 +160,7 @@ class Adversarial(Variant):
     def _penalty(self, real: Tensor, fake: Tensor, draws: rng.Draws) -> Tensor:
         alpha = draws.uniform(Stream.PENALTY, len(real), 1, 1, 1)
         return self.game.penalty_weight * losses.gradient_penalty(
-            lambda mixed: self.judge(mixed)[0], real, fake, alpha
+            lambda mixed: self.judge(mixed, twice=True)[0], real, fake, alpha
         )
 
     @torch.no_grad()

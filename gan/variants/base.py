@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gan import evaluation, optim, rng
+from gan import arithmetic, evaluation, optim, rng
 from gan.blocks import Critic
 from gan.config import AdamConfig, RunConfig
 from gan.data import ImageSet
@@ -24,15 +24,22 @@ class Variant(ABC):
     critic: Critic  # of the systems that have one
     conditions = 0  # how many classes the generator can be asked for
     precision = "float32"
+    called: dict[str, Callable[..., Any]]  # the networks as training calls them
     world = World()  # the processes that train it, just this one unless told otherwise
     weight = 1.0  # this process's share of the global batch
 
     def place(self, config: RunConfig, device: torch.device) -> None:
         """Put the networks where they train, in the arithmetic and layout that `config` asks."""
-        self.precision = config.train.precision
+        train = arithmetic.settled(config.train, device)
+        self.precision = train.precision
         layout = torch.channels_last if config.train.channels_last else torch.preserve_format
         for network in self.networks.values():
             network.to(device, memory_format=layout)  # type: ignore[call-overload]
+        compiled = train.compile == "on"
+        self.called = {
+            name: arithmetic.compiled(network) if compiled else network
+            for name, network in self.networks.items()
+        }
 
     @property
     def device(self) -> torch.device:

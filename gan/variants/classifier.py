@@ -32,7 +32,7 @@ class Classifier(Variant):
     def update(self, images: Tensor, labels: Tensor, draws: rng.Draws) -> Tensor:
         self.critic.train()
         with self.mixed():
-            logits = self.classify(images).float()
+            logits = self.called["discriminator"](images)[1].float()
         loss = F.cross_entropy(logits, labels)
         accuracy = (logits.detach().argmax(1) == labels).float().mean()
         return self.descend("discriminator", loss, torch.stack([loss.detach(), accuracy]))

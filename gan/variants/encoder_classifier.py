@@ -74,7 +74,7 @@ class Downstream(Variant):
         if self.frozen:
             self.model.encoder.eval()
         with self.mixed():
-            logits = self.model(images, self.frozen)
+            logits = self.called["classifier"](images, self.frozen)
         logits = logits.float()
         loss = F.cross_entropy(logits, labels)
         accuracy = (logits.detach().argmax(1) == labels).float().mean()

@@ -50,7 +50,7 @@ class SimCLR(Variant):
         """One step on two views of each image: `images` (2B, C, S, S), k beside k + B."""
         self.model.train()
         with self.mixed():
-            projections = self.model(images)
+            projections = self.called["simclr"](images)
         projections = projections.float()
         loss = losses.nt_xent(projections, self.contrast.temperature)
         first, second = projections.detach().chunk(2)
