@@ -6,8 +6,8 @@ from pathlib import Path
 from user import User
 
 TESTS = Path(__file__).parent.parent
-# submitit asks sacct for states, which knows nothing where a site keeps no accounts, as here. squeue
-# has states that no account has: a job that is just being signalled runs.
+# submitit asks sacct for states, which knows nothing where a site keeps no accounts, as here. A job
+# that squeue says is being signalled runs, by any account.
 SACCT = """#!/bin/sh
 echo 'JobID|State|NodeList'
 squeue --noheader --array --states=all --format='%i|%T|%N' | sed 's/SIGNALING/RUNNING/'
