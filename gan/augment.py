@@ -116,8 +116,7 @@ def turn_hue(images: Tensor, turns: Tensor) -> Tensor:
     """Images (B, 3, S, S) in [0, 1] with their hue changed by `turns` (B, 1, 1).
 
     Saturation and value, as HSV has them, stay. The hue is an arc to one side of red: to that of
-    green if there is more green than blue. Written without choosing by pixel, which on a CPU takes
-    far longer than arithmetic does.
+    green if there is more green than blue.
     """
     red, green, blue = images.unbind(1)
     more, less = torch.maximum(green, blue), torch.minimum(green, blue)

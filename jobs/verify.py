@@ -11,7 +11,7 @@ from slurm.preemption import StopRequest
 
 _FILES = {
     "config.json", "samples.h5", "generated.h5", "report.html", "report.pdf", "report.json",
-    "cancelled.json", "ranking.html", "ranking.md", "ranking.csv",
+    "cancelled.json", "chosen.json", "ranking.html", "ranking.md", "ranking.csv",
 }  # fmt: skip
 _FOLDERS = {
     "attempts", "stages", "submissions", "checkpoints", "samples", "figures", "logs", "tensorboard",
