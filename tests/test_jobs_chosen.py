@@ -8,7 +8,7 @@ import pytest
 
 from gan import arithmetic, data
 from gan.config import ClassifierConfig
-from jobs import records
+from jobs import records, verify
 from jobs.run import Run
 from jobs.train import Train
 
@@ -32,6 +32,7 @@ def test_the_first_attempts_choice_holds_on_another_machine(
     choice = {"precision": "bfloat16", "compile": "off"}
     assert json.loads(run.chosen_file.read_text()) == choice
     assert "auto: train.precision bfloat16, train.compile off" in capsys.readouterr().out
+    assert (verify.problems(run), verify.notes(run)) == ([], [])
     records.withdraw(run, "train")
     monkeypatch.setattr(arithmetic, "fast_bfloat16", lambda device: False)
     Train(run.path)()
