@@ -8,6 +8,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import psutil
+
 MARK = "GANYMEDE_KILLS"  # environment: of which run of a campaign a process is
 _PROC = Path("/proc")
 _GONE_S = 30.0
@@ -50,16 +52,28 @@ def kill(pid: int) -> None:
 
 
 def kill_all(mark: str, first: Sequence[int] = ()) -> None:
-    """Kill these at once, then all others with this mark, until there are none."""
+    """Kill these at once, then all others with this mark, until none of them is left.
+
+    One that is just dying has no environment any more, and still counts as alive.
+    """
     for pid in first:
         kill(pid)
-    end = time.monotonic() + _GONE_S
-    while left := marked(mark):
+    killed, end = set(first), time.monotonic() + _GONE_S
+    while left := {*marked(mark), *filter(lives, killed)}:
         for pid in left:
             kill(pid)
+        killed |= left
         if time.monotonic() > end:
-            raise RuntimeError(f"processes {left} cannot be killed")
+            raise RuntimeError(f"processes {sorted(left)} cannot be killed")
         time.sleep(0.002)
+
+
+def lives(pid: int) -> bool:
+    """Whether a process has not ended yet, waited for or not."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def tell_all(mark: str, number: signal.Signals) -> None:
