@@ -24,7 +24,6 @@ class BackgroundSaver:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.longest_save_s = 0.0  # seconds from the start of the copy to the commit
-        self.stalled_s = 0.0  # seconds that the last `save` kept the caller waiting
         self._buffers: dict[str, Tensor] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._pending: Future[None] | None = None
@@ -59,7 +58,6 @@ class BackgroundSaver:
         if torch.cuda.is_available():
             torch.cuda.synchronize()
         self._pending = self._thread.submit(self._write, step, tree, started, first)
-        self.stalled_s = time.monotonic() - started
 
     def check(self) -> None:
         """Raise the error of a background save that has failed; costs next to nothing."""
