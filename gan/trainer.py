@@ -169,9 +169,12 @@ class Trainer:
                 return reason
             self.world.wants_stop = reason is not None
             self.train_step()
-            if self.world.end_step():
+            stops = self.world.end_step()
+            if self.step < end:
+                self._log_step()  # stopping, too: going on from here does not log it again
+            if stops:
                 return self.world.agree(reason)
-            self._between_steps(end)
+            self._between_steps()
         return None
 
     def train_step(self) -> None:
@@ -191,15 +194,16 @@ class Trainer:
                 self._report("training")
                 self.saver.prepare(self.state())  # now that the optimisers have all they keep
 
-    def _between_steps(self, end: int) -> None:
-        means = {}
-        if self.step < end and self.step % self.config.train.log_every == 0:
+    def _log_step(self) -> None:
+        if self.step % self.config.train.log_every == 0:
             means = self.running_means()
+            if self.world.leads:
+                self._scalars.add(self.step, means | self.gradient_norms())
+
+    def _between_steps(self) -> None:
         if not self.world.leads:
             return
         self.saver.check()
-        if means:
-            self._scalars.add(self.step, means | self.gradient_norms())
         now = time.monotonic()
         if now > self._next_report:
             self._report("training")

@@ -13,7 +13,7 @@ from processes import Ranks
 from states import assert_same_state
 from torch import Tensor
 from torch.distributed import TCPStore
-from trainers import StopAt, build_trainer, products, quiet
+from trainers import StopAt, assert_same_curves, build_trainer, products, quiet
 
 from checkpoints import Store
 from gan import config as configs
@@ -251,9 +251,9 @@ def test_two_ranks_stopped_by_one_of_them_end_in_the_same_bits(
     assert ends[0]["reported"]
     assert not ends[1]["reported"]
     assert not apart[1].exists()  # only rank 0 writes
-    # The hook is asked before each step of an epoch's 22: in the middle, by the other rank, and
-    # before the epoch's last step, of which all hear only after the next one.
-    for stop_at, step in (({1: 7}, 9), ({0: 4}, 15), ({1: 6}, 23), ({}, 44)):
+    # The hook is asked before each step of an epoch's 22: where the curves get a point, by the
+    # other rank, and before the epoch's last step, of which all hear only after the next one.
+    for stop_at, step in (({1: 8}, 10), ({0: 3}, 15), ({1: 6}, 23), ({}, 44)):
         ends = ranks.connected(2, train, shared, config, stop_at)
         reason = "terminated" if stop_at else None
         assert [(end["reason"], end["step"]) for end in ends] == [(reason, step)] * 2
@@ -261,6 +261,7 @@ def test_two_ranks_stopped_by_one_of_them_end_in_the_same_bits(
     assert first["step"] == 44
     assert_same_state(first, second)
     assert products(apart[0]) == products(shared[0])
+    assert_same_curves(apart[0], shared[0])
 
 
 @pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 2), (2, 3)])

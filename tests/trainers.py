@@ -90,7 +90,12 @@ def assert_same_end(straight: Trainer, broken: Trainer, folders: tuple[Path, Pat
     ends = [trainer.outputs.checkpoints.latest().manifest.files for trainer in (straight, broken)]
     assert ends[0] == ends[1]  # size and checksum of the file too
     assert products(folders[0]) == products(folders[1])
-    left, right = (scalars.read(folder / "tensorboard") for folder in folders)
+    assert_same_curves(*folders)
+
+
+def assert_same_curves(first: Path, second: Path) -> None:
+    """The same points, each step once."""
+    left, right = (scalars.read(folder / "tensorboard") for folder in (first, second))
     assert left.keys() == right.keys()
     for tag, (steps, values) in left.items():
         assert steps.tolist() == sorted(set(steps.tolist()))

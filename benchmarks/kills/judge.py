@@ -16,6 +16,7 @@ from jobs.run import Run, RunError
 from jobs.train import Train
 
 _OF_TIME = ("attempts", "seconds", "started", "ended", "finished", "minutes", "hours")
+_OF_PLACE = ("judge",)  # the path of a run
 # Pages and papers tell when and how long; their figures are compared as report.json has them.
 _TELL_TIMES = ("report.html", "report.pdf", "report.json")
 _LOOKS = 5
@@ -137,9 +138,9 @@ def follow_ups(run: Run) -> dict[str, Any]:
 
 
 def _plain(value: Any, path: str) -> dict[str, Any]:
-    """The leaves of JSON, by their path; those that tell times are left out."""
+    """The leaves of JSON, by their path; those that tell times and places are left out."""
     if isinstance(value, dict):
-        kept = {key: sub for key, sub in value.items() if key not in _OF_TIME}
+        kept = {key: sub for key, sub in value.items() if key not in _OF_TIME + _OF_PLACE}
     elif isinstance(value, list):
         kept = dict(enumerate(value))
     else:
