@@ -58,7 +58,7 @@ def digits_classifier() -> Variant:
     images = data.load(config.data)
     variant = variants.build(config, images.info, CPU)
     order = Batches(images, config, CPU)
-    for step in range(150):
+    for step in range(180):
         draws = Draws(0, step)
         variant.update(*order.at(step, draws), draws)
     order.close()

@@ -36,8 +36,7 @@ def test_every_class_of_a_trained_network_rises(rule: Rule) -> None:
     assert torch.equal(found.before, classify(mean_digit().expand(10, -1, -1, -1)).diagonal())
     assert torch.equal(found.after, classify(found.images).diagonal())
     assert (found.after > found.before + 0.5).all()
-    highest_of_its_own = classify(found.images).argmax(0) == torch.arange(10)
-    assert highest_of_its_own.sum() >= 9  # one may share its looks with another class
+    assert torch.equal(classify(found.images).argmax(0), torch.arange(10))  # highest of its own
     assert torch.equal(found.variation, maximisation.total_variation(found.images))
 
 
