@@ -16,6 +16,7 @@ from typing import Any
 ASIDE = ".aside-"
 _GONE = f"{ASIDE}gone-"
 _LEFTOVER_S = 60.0
+_lasting: list[Path] = []
 
 
 def sync_folder(folder: Path) -> None:
@@ -27,10 +28,25 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+@contextlib.contextmanager
+def lasting(folder: Path) -> Iterator[None]:
+    """Until the block ends, `folder` is not made anew if it vanishes: it was removed, or moved."""
+    _lasting.append(folder)
+    try:
+        yield
+    finally:
+        _lasting.remove(folder)
+
+
 def make_folder(folder: Path) -> None:
-    """Make a folder that may be there already, its parents too, each durable in its own parent."""
+    """Make a folder that may be there already, its parents too, each durable in its own parent.
+
+    Raises FileNotFoundError if a `lasting` folder among them is gone.
+    """
     if folder.is_dir():
         return
+    if folder in _lasting:
+        raise FileNotFoundError(errno.ENOENT, "removed or moved meanwhile", str(folder))
     make_folder(folder.parent)
     folder.mkdir(exist_ok=True)
     with contextlib.suppress(PermissionError):  # one may write to some folders and not read them

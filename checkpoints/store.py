@@ -163,7 +163,7 @@ class Store:
         All or nothing: raises OSError (a full disk) or whatever `guard` raises, and then the
         checkpoints are what they were before. A damaged folder of the same step is replaced.
         """
-        self.guard()  # here already, or else a run's folder that is gone would be made anew
+        self.guard()  # here already: one that was taken over writes nothing
         files.make_folder(self.folder)
         aside = self.folder / f"{files.ASIDE}{uuid.uuid4().hex}"
         aside.mkdir()

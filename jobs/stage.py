@@ -118,7 +118,7 @@ class StageJob(ABC):
         sharing.adopt(run)
         _restore_gpus()
         request = StopRequest(deadline_from_environment())
-        with request.listening(), contextlib.ExitStack() as stack:
+        with request.listening(), files.lasting(run.path), contextlib.ExitStack() as stack:
             stop = Stop(request, run)
             if place.rank > 0:
                 return self._assist(run, place, stop)
@@ -131,6 +131,8 @@ class StageJob(ABC):
     def _begin(self, run: Run, place: Place) -> Attempt:
         take_over = bool(os.environ.get(TAKE_OVER))
         try:
+            if not run.path.is_dir():
+                raise RunError(f"{run.path} is not there; it was removed or moved")
             liveness.settle(run, self.stage, place)
             _refuse_after_failure(run, self.stage, place)
             _refuse_idling(run, self.stage, self.saved_step(run))

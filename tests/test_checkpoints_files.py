@@ -25,6 +25,20 @@ def test_creating_lets_one_caller_win(tmp_path: Path) -> None:
     assert len(list(path.parent.iterdir())) == 1
 
 
+def test_a_lasting_folder_is_not_made_anew(tmp_path: Path) -> None:
+    """Whoever has moved it away would find a second one, with a part of it."""
+    folder = tmp_path / "run"
+    with files.lasting(folder):
+        for write in (files.write_bytes, files.create_bytes):
+            for path in (folder / "file", folder / "deep" / "file"):
+                with pytest.raises(FileNotFoundError, match=f"moved meanwhile.*{folder}'"):
+                    write(path, b"lost")
+        files.write_bytes(tmp_path / "other" / "file", b"kept")
+        assert not folder.exists()
+    files.write_bytes(folder / "deep" / "file", b"new")
+    assert (folder / "deep" / "file").read_bytes() == b"new"
+
+
 def test_old_leftovers_are_removed_and_young_ones_left(tmp_path: Path) -> None:
     for name, age_s in ((".aside-old", 3600), (".aside-young", 0), ("data", 3600)):
         (tmp_path / name).write_bytes(b"")

@@ -13,7 +13,7 @@ from gan.divergence import NonFiniteLoss
 from jobs import records
 from jobs.records import Cause
 from jobs.run import Run
-from jobs.stage import Context, Result, StageJob, Stop, Stopped, cause_of
+from jobs.stage import Context, Result, StageJob, Stop, Stopped, cause_of, save_progress
 from jobs.train import Train
 from slurm.preemption import StopRequest
 
@@ -38,6 +38,33 @@ def test_finished_work_is_recorded_and_not_done_twice(tmp_path: Path) -> None:
     (tmp_path / "out").unlink()
     assert Job(tmp_path)() == "finished"
     assert records.numbers(Run(tmp_path), "work") == [1]
+
+
+@dataclass(frozen=True)
+class Vanishing(StageJob):
+    """The folder is moved away between a look at it and a write to it."""
+
+    stage = "vanishing"
+
+    def work(self, context: Context) -> Result:
+        context.attempt.guard()
+        context.run.path.rename(context.run.path.with_name("moved"))
+        save_progress(context.run, self.stage, {"step": 1})
+        context.attempt.note(1, Cause.CRASHED, "error", "trace")
+        return Result()
+
+
+def test_a_folder_that_is_moved_away_is_not_made_anew(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "run").mkdir()
+    with pytest.raises(FileNotFoundError, match="moved meanwhile"):
+        Vanishing(tmp_path / "run")()
+    with pytest.raises(SystemExit) as left:
+        Vanishing(tmp_path / "run")()
+    assert left.value.code == 2
+    assert f"not begun: {tmp_path / 'run'} is not there" in capsys.readouterr().out
+    assert [path.name for path in tmp_path.iterdir()] == ["moved"]
 
 
 def test_stop_is_a_cause_not_an_error(tmp_path: Path) -> None:
@@ -143,9 +170,9 @@ def test_a_task_of_an_array_is_asked_about_by_its_index(
     slurm.set_job("7_3", "RUNNING", **shown)
     start(monkeypatch, "slurm", "7_3")
     with pytest.raises(SystemExit) as left:
-        Job(tmp_path / "run", Stopped("terminated"))()
+        Job(tmp_path, Stopped("terminated"))()
     assert left.value.code == 85
-    record = records.latest(Run(tmp_path / "run"), "work")
+    record = records.latest(Run(tmp_path), "work")
     assert (record["cause"], record["job_id"]) == (cause, "7_3")
     assert slurm.calls("scontrol") == [["--oneliner", "show", "job", "7_3"]]
 
