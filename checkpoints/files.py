@@ -183,7 +183,8 @@ def write_json(path: Path, value: Any, sync: bool = True) -> None:
 
 
 def read_json(path: Path) -> Any:
-    return json.loads(path.read_bytes())
+    with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - thousands of small ones are read
+        return json.loads(file.read().decode())
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -146,26 +146,21 @@ def resume(arguments: Sequence[str]) -> int:
 def show_status(arguments: Sequence[str]) -> int:
     """where all runs are, or one"""
     from jobs import table
-    from jobs.answers import Queue
-    from jobs.status import run_status
+    from jobs.overview import Overview
 
     options = tyro.cli(Status, args=arguments, prog=f"{_PROG} status")
     chosen = [find(options.run, options.runs)] if options.run else list_runs(options.runs)
-    rows, unreadable, queued = [], 0, Queue()
-    for run in chosen:
-        try:
-            rows += run_status(run, options.runs, queued)
-        except RunError as error:  # one unreadable run must not hide the others
-            unreadable += 1
-            print(f"{_PROG}: {error}", file=sys.stderr)
+    seen = Overview(chosen, options.runs)()
+    for problem in seen.problems:
+        print(f"{_PROG}: {problem}", file=sys.stderr)
     if options.json:
-        print(json.dumps([row.as_json() for row in rows], indent=2))
-    elif rows:
+        print(json.dumps([row.as_json() for row in seen.rows], indent=2))
+    elif seen.rows:
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-        print("\n".join(table.lines(rows, width)))
-    elif not unreadable:
+        print("\n".join(table.lines(seen.rows, width)))
+    elif not seen.problems:
         print(f"no runs in {options.runs}")
-    return _REFUSED if unreadable else 0
+    return _REFUSED if seen.problems else 0
 
 
 def logs(arguments: Sequence[str]) -> int:

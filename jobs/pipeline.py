@@ -129,13 +129,13 @@ def stages(run: Run) -> list[Stage]:
     training: dict[str, Stage] = {}
     sampling = []
     for name, member in members.items():
-        known = member.settings() if name else settings
+        known, place = (member.settings(), path / name) if name else (settings, path)
         config = member.config(known)
-        job = Train(path / name, needs=pretrained.needs(config, path / name))
+        job = Train(place, needs=pretrained.needs(config, place))
         source = training.get(pretrained.source_of(config) or "")
         training[name] = Stage(member, job, known, (source,) if source else ())
         if config.generates:
-            sampling.append(_follow(Stage(member, Sample(path / name), known), training[name]))
+            sampling.append(_follow(Stage(member, Sample(place), known), training[name]))
     graph = [*training.values(), *sampling]
     if settings.get("kind") == SelfSupervised.kind:
         graph.append(_follow(Stage(run, Compare(path), settings), *graph))

@@ -1,5 +1,6 @@
 """A run: one folder that holds all of it, and every path in that folder."""
 
+import functools
 import os
 import re
 from dataclasses import dataclass
@@ -80,7 +81,7 @@ class Run:
         """Its presence says that the user cancelled the run."""
         return self.path / "cancelled.json"
 
-    @property
+    @functools.cached_property
     def attempts(self) -> Path:
         return self.path / "attempts"
 
@@ -90,7 +91,7 @@ class Run:
     def progress_file(self, stage: str) -> Path:
         return self.attempts / f"{stage}.progress.json"
 
-    @property
+    @functools.cached_property
     def submissions(self) -> Path:
         return self.path / "submissions"
 

@@ -270,7 +270,8 @@ def run_status(run: Run, runs: Path, queued: Queue | None = None) -> list[StageS
 
 def display_name(run: Run, runs: Path) -> str:
     """The run's name below the runs folder, as the commands take it; else its path."""
-    if run.path.is_relative_to(runs) and ".." not in run.path.parts:
-        return str(run.path.relative_to(runs))
+    with contextlib.suppress(ValueError):
+        if ".." not in run.path.parts:
+            return str(run.path.relative_to(runs))
     path, base = run.path.resolve(), runs.resolve()
     return str(path.relative_to(base)) if path.is_relative_to(base) else str(run.path)
