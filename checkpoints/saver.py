@@ -12,6 +12,8 @@ from torch import Tensor
 
 from checkpoints.store import Store
 
+Tree = dict[str, Any]  # of tensors and plain values, by name
+
 
 class BackgroundSaver:
     """Writes checkpoints in a thread while training goes on.
@@ -34,7 +36,7 @@ class BackgroundSaver:
         """Whether a save is under way, so that the next one would have to wait."""
         return self._pending is not None and not self._pending.done()
 
-    def prepare(self, state: dict[str, Any]) -> None:
+    def prepare(self, state: Tree) -> None:
         """Make the buffers for a state like this one in the background, ahead of the first save.
 
         Memory that is new has to be cleared by the kernel, which takes longer than the copy.
@@ -42,12 +44,12 @@ class BackgroundSaver:
         self._preparing = self._thread.submit(self._make_buffers, state, "")
 
     def save(
-        self, step: int, state: dict[str, Any], first: Callable[[], None] = lambda: None
+        self, step: int, state: Tree, approve: Callable[[Tree], bool] = lambda copy: True
     ) -> None:
         """Start saving a tree of tensors and plain values as the checkpoint of `step`.
 
         Waits for the save before, if that is still under way, and raises its error if it failed.
-        `first` is called in the background, before anything is written.
+        `approve` is called with the copy in the background; if it says no, nothing is written.
         """
         started = time.monotonic()
         self.wait()
@@ -57,7 +59,7 @@ class BackgroundSaver:
         tree = self._copy(state, "")
         if torch.cuda.is_available():
             torch.cuda.synchronize()
-        self._pending = self._thread.submit(self._write, step, tree, started, first)
+        self._pending = self._thread.submit(self._write, step, tree, started, approve)
 
     def check(self) -> None:
         """Raise the error of a background save that has failed; costs next to nothing."""
@@ -78,9 +80,10 @@ class BackgroundSaver:
             self._thread.shutdown()
 
     def _write(
-        self, step: int, tree: dict[str, Any], started: float, first: Callable[[], None]
+        self, step: int, tree: Tree, started: float, approve: Callable[[Tree], bool]
     ) -> None:
-        first()
+        if not approve(tree):
+            return
         # Serialised in memory first: a full disk is then a plain OSError of a plain write.
         stream = io.BytesIO()
         torch.save(tree, stream)

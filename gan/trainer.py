@@ -65,7 +65,7 @@ class Trainer:
         self.term_sums = torch.zeros(len(variant.terms), dtype=torch.float64, device=self.device)
         self.term_count = 0
         self._earlier_norms: dict[str, torch.Tensor] = {}  # of gradients, as a checkpoint has them
-        self._saved_step: int | None = None  # of the newest checkpoint, on disk or on its way
+        self._saved_step: int | None = None  # the newest that was saved, or refused by the test
         self._scalars: ScalarLog
         self._started, self._steps_done = time.monotonic(), 0
         self.first_step_at: float | None = None  # UTC seconds, of this attempt
@@ -122,10 +122,11 @@ class Trainer:
         if self.world.leads:
             self.saver.wait()
         if not self._may_roll_back:
+            last = max(self.outputs.checkpoints.steps(), default=0)
             raise NonFiniteLoss(
-                f"{error}; the last checkpoint, of step {self._saved_step or 0}, is good, and a "
-                "resume comes to the same place: give a smaller --optim.learning-rate under "
-                "another --name, or --train.on-nan roll-back"
+                f"{error}; the last checkpoint, of step {last}, is good, and a resume comes "
+                "to the same place: give a smaller --optim.learning-rate under another --name, or "
+                "--train.on-nan roll-back"
             ) from error
         if self.rolled_back >= self.config.train.most_rollbacks:
             raise NonFiniteLoss(
@@ -209,7 +210,7 @@ class Trainer:
             self._report("training")
         due = now - self._last_save > 60 * self.config.train.checkpoint_minutes
         if due and not self.saver.busy:  # a slow disk makes checkpoints rarer, not training slower
-            self._save_if_finite()
+            self.save(tested=False)
 
     def running_means(self) -> dict[str, float]:
         """Means of the loss terms since the epoch began. Raises NonFiniteLoss."""
@@ -276,27 +277,29 @@ class Trainer:
         grids.save(self.outputs.figures / f"epoch-{number:04d}.png", images, columns, notes)
         self._scalars.add_picture(self.step, "samples", grids.grid(images, columns))
 
-    def _save_if_finite(self) -> None:
-        """Of several ranks only this one is here; all of them find the fault a little later."""
-        try:
-            self.require_finite()
-        except NonFiniteLoss as error:
-            self.hooks.say(f"not saved: {error}")
-            self._last_save = time.monotonic()
-        else:
-            self.save()
-
-    def save(self) -> None:
+    def save(self, tested: bool = True) -> None:
         """Start saving the present state, unless that is done or under way.
 
         The log's entries up to here become durable first, in the background too: going on from the
-        checkpoint does not write them again.
+        checkpoint does not write them again. A state that is not `tested` is tested there, on the
+        copy, so that training stands still for the copy alone; one that is not finite is not saved,
+        and the ranks find the fault a little later, all of them.
         """
         if self.step == self._saved_step or not self.world.leads:
             return
         self._scalars.flush()
-        self.saver.save(self.step, self.state(), first=self._scalars.sync)
+        self.saver.save(self.step, self.state(), self._approve if tested else self._test)
         self._saved_step, self._last_save = self.step, time.monotonic()
+
+    def _approve(self, state: dict[str, Any]) -> bool:
+        self._scalars.sync()
+        return True
+
+    def _test(self, state: dict[str, Any]) -> bool:
+        name = first_non_finite({"sums": state["term_sums"], "state": state["variant"]})
+        if name:
+            self.hooks.say(f"not saved: {name} is not finite at step {state['step']}")
+        return not name and self._approve(state)
 
     def state(self) -> dict[str, Any]:
         """All that is needed to go on: tensors, the step, the running means, what is logged."""

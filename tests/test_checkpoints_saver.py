@@ -77,3 +77,26 @@ def test_buffers_made_ahead_are_those_that_are_filled(tmp_path: Path) -> None:
     saver.close()
     assert saver._buffers["/net/weights"].data_ptr() == place
     assert torch.equal(saver.store.latest().load()["net"]["weights"], weights)
+
+
+def test_what_is_not_approved_is_not_written(tmp_path: Path) -> None:
+    """The copy is judged: what has become of the state since does not count."""
+    seen, go_on = [], threading.Event()
+    saver = BackgroundSaver(Store(tmp_path, "identity"))
+    weights = torch.ones(3)
+
+    def judge(copy: dict[str, object]) -> bool:
+        go_on.wait(10)
+        seen.append(copy["weights"].tolist())
+        return copy["step"] == 2
+
+    for step in (1, 2, 3):
+        go_on.clear()
+        saver.save(step, {"weights": weights, "step": step}, judge)
+        weights.add_(1)
+        go_on.set()
+        saver.wait()
+        assert not saver.busy
+    saver.close()
+    assert seen == [[1.0] * 3, [2.0] * 3, [3.0] * 3]
+    assert saver.store.steps() == [2]

@@ -1,6 +1,7 @@
 """A run that diverges: nothing bad is saved, and going back is exact however it is broken off."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -89,13 +90,16 @@ def test_stopping_keeps_every_checkpoint_from_before_and_none_from_after(
     tiny_acgan: ACGANConfig, tmp_path: Path
 ) -> None:
     """Though it would have been time to save after every step."""
-    often = with_train(tiny_acgan, checkpoint_minutes=1e-9)
-    trainer = poison(build_trainer(tmp_path, often))
+    often, said = with_train(tiny_acgan, checkpoint_minutes=1e-9), list[str]()
+    trainer = poison(build_trainer(tmp_path, often, Hooks(say=said.append)))
     with pytest.raises(NonFiniteLoss, match=r"train/fake_source is nan at step 30; .* of step 26,"):
         trainer.train()
     store = trainer.outputs.checkpoints
     assert store.steps() == [24, 25, 26]
     assert all_finite(store)
+    refused = [line for line in said if line.startswith("not saved")]
+    assert [line.rpartition(" ")[2] for line in refused] == ["27", "28", "29"]
+    assert all(re.match(r"not saved: s\S+ is not finite at step", line) for line in refused)
     with pytest.raises(NonFiniteLoss, match=r"at step 30; .*a resume comes to the same place"):
         poison(build_trainer(tmp_path, often)).train()
     assert store.steps() == [24, 25, 26]
