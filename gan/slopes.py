@@ -125,8 +125,8 @@ def _normalise(
 ) -> Tensor:
     if weight is None or bias is None:
         return F.layer_norm(maps, shape, weight, bias, eps)
-    if torch.is_autocast_enabled(maps.device.type):
-        maps = maps.float()  # as autocast does
+    if torch.is_autocast_enabled(maps.device.type) and maps.is_cuda:
+        maps = maps.float()  # as autocast does there; on CPUs it leaves them, and adds in float32
     found: Tensor = _LayerNorm.apply(maps, weight, bias, eps)
     return found
 
@@ -179,23 +179,45 @@ class _LayerNormSlope(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         gradient, maps, weight, mean, rstd, slope = ctx.saved_tensors
-        back = gradients[0].contiguous()
-        projected = _norm_backward(back, (maps, mean, rstd), list(weight.shape))[0]
-        unit = torch.addcmul(-mean * rstd, maps, rstd)
+        back, form = gradients[0].contiguous(), list(weight.shape)
+        # With low maps it wants a float32 weight, from which it sees what to add in.
+        ones = () if back.dtype == weight.dtype else (torch.ones_like(weight),)
+        projected = _norm_backward(back, (maps, mean, rstd), form, *ones)[0]
+        of_weight = _summed_product(gradient, projected, weight, rstd)
+        # In the arithmetic of the maps, in which all of their size has to be to be fast.
+        weight, mean, rstd = (values.to(maps.dtype) for values in (weight, mean * rstd, rstd))
+        weight = weight.contiguous()  # once; a permuted one slows down each product
+        unit = torch.addcmul(-mean, maps, rstd)
         weighted = gradient * weight
         # Back to x; the factors are one number each time that something was normalised.
         of_maps = unit * (-rstd * _mean(back, slope, rstd))
         of_maps.addcmul_(projected, -rstd * _mean(weighted, unit, rstd))
         of_maps.addcmul_(slope, -rstd * _mean(back, unit, rstd))
-        of_weight = (gradient * projected).sum_to_size(weight.shape)
         return projected * weight, of_maps, of_weight, None, None
 
 
 def _mean(first: Tensor, second: Tensor, form: Tensor) -> Tensor:
     """The mean of the product of two (B, ...) over the sides where `form` has 1; in its shape."""
     count = form.numel()
-    products = torch.linalg.vecdot(first.reshape(count, -1), second.reshape(count, -1))
-    return (products / (first.numel() // count)).view(form.shape)
+    first, second = first.reshape(count, -1), second.reshape(count, -1)
+    if first.dtype == torch.float32:
+        products = torch.linalg.vecdot(first, second)
+    else:  # faster, and rounded at the end alone; in float32 it is the slower one
+        products = torch.bmm(first[:, None], second[:, :, None])
+    return (products / first.shape[1]).view(form.shape)
+
+
+def _summed_product(first: Tensor, second: Tensor, weight: Tensor, form: Tensor) -> Tensor:
+    """The product of two (B, ...), summed to the shape of `weight`, in one pass and in its type.
+
+    As the gradient of a layer norm's weight is, where it finds maps that are normalised already.
+    """
+    nothing, one = torch.zeros_like(form), torch.ones_like(form)
+    wanted = [False, True, False]
+    found: Tensor = torch.ops.aten.native_layer_norm_backward(
+        first, second, list(weight.shape), nothing, one, weight, weight, wanted
+    )[1]
+    return found
 
 
 _REPLACEMENTS: dict[Any, Callable[..., Any]] = {
