@@ -43,7 +43,7 @@ def stopped(run: Run, saved: int) -> dict[str, Any]:
     return {
         "step": now,
         "stop": {
-            "last_step": moments["last"] - signalled,
+            "last_step": max(0.0, moments["last"] - signalled),  # 0: it came between two steps
             "committed": moments["committed"] - signalled,
             "exited": exited - signalled,
         },
