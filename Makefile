@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/ready
 
 .PHONY: demo test lint campaign kills crashes faults events overhead status-speed visual-speed \
-	checkerboard step-speed input-speed checkpoint-speed scaling clean
+	checkerboard step-speed input-speed checkpoint-speed scaling startup-speed resume-speed clean
 
 demo: $(READY)  ## train, sample, measure, draw and report, on the digits inside scikit-learn
 	$(BIN)/ganymede run demo
@@ -35,6 +35,12 @@ checkpoint-speed: $(READY)  ## how long a save keeps training waiting
 
 scaling: $(READY)  ## what an update costs, and what more ranks would add to it
 	$(BIN)/python -m benchmarks.scaling
+
+startup-speed: $(READY)  ## from the start of a process to its first step, and what commands load
+	$(BIN)/python -m benchmarks.startup
+
+resume-speed: $(READY)  ## from the signal to the save, and from the start to the first new step
+	$(BIN)/python -m benchmarks.resume
 
 status-speed: $(READY)  ## how long status takes over 1,000 runs, and how often it asks squeue
 	$(BIN)/python -m benchmarks.status

@@ -1,31 +1,35 @@
 """What an update costs as width and batch grow, and what more ranks would add to it.
 
-    python -m benchmarks.scaling [--widths 32 64] [--batches 16 32] [--repeats 3] [--json]
+    python -m benchmarks.scaling [--widths 32 64] [--batches 16 32] [--images 1000 10000 100000]
+        [--ranks 1 2] [--rank-width 32] [--rank-batch 32] [--repeats 3] [--json]
 
-Measured: milliseconds an update, and an image, of AC-WGAN-GP in this one process. Reckoned: the
-bytes that the players' gradients put on the network in one update, and how long one update takes
-over R ranks, of the compute of a single one. Every player's gradients are averaged in one flat
-all-reduce. In a ring it moves 2 (R - 1) / R times the bytes through every link, in 2 (R - 1) steps
-that each wait for the latency. Latency and bandwidth are assumptions, which the command line takes.
-The batch is split, so that the same updates are done: the compute of a rank is taken to shrink with
-its share, down to a floor below which kernels no longer fill the device.
+Measured (`benchmarks.scaling_measured`), things of a kind in turn:
+
+- milliseconds an update, and an image, of AC-WGAN-GP in this one process;
+- what the input takes with more and more images: a batch with S0's augmentation, and the new order
+  at the start of a pass;
+- the same updates by several processes on this machine, which share each batch and talk through
+  gloo, a thread each; beside them, in the same rounds, one of them alone, and the bare all-reduce
+  of as many bytes. All of them must end in the same weights.
+
+Reckoned: the bytes that the players' gradients put on the network in one update, and how long one
+update takes over R ranks, of the compute of a single one. Every player's gradients are averaged in
+one flat all-reduce. In a ring it moves 2 (R - 1) / R times the bytes through every link, in
+2 (R - 1) steps that each wait for the latency. Latency and bandwidth are assumptions, which the
+command line takes. The batch is split, so that the same updates are done: the compute of a rank is
+taken to shrink with its share, down to a floor below which kernels no longer fill the device.
 """
 
-import itertools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import torch
-
-from benchmarks import measuring
-from gan import numerics, recipes, rng, variants
-from gan.config import ACGANConfig
-from gan.data import DataInfo
+from benchmarks import measuring, scaling_measured
+from benchmarks.scaling_measured import Size, build
+from gan import numerics, recipes
 from gan.variants import Variant
 
 _RANKS = (1, 2, 4, 8, 16, 32, 64, 128)
-_CLASSES = 10
+_INPUT_BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -38,15 +42,16 @@ class Network:
     floor_ms: float = 10.0  # however small a rank's share is
 
 
-def build(width: int, batch: int) -> tuple[ACGANConfig, Variant]:
-    config = recipes.acgan()
-    config = replace(
-        config,
-        model=replace(config.model, width=width),
-        train=replace(config.train, batch_size=batch),
-    )
-    info = DataInfo("random", 50_000, 10_000, 3, tuple(map(str, range(_CLASSES))), "")
-    return config, variants.build(config, info, torch.device("cpu"))
+@dataclass(frozen=True)
+class Asked:
+    """What is to be measured."""
+
+    widths: list[int]
+    batches: list[int]
+    images: list[int]
+    ranks: list[int]
+    by_ranks: Size
+    repeats: int = 3
 
 
 def gradient_bytes(variant: Variant) -> dict[str, int]:
@@ -82,40 +87,16 @@ def reckoned(sizes: dict[str, int], network: Network) -> list[dict[str, float]]:
     return rows
 
 
-def measured(widths: list[int], batches: list[int], repeats: int) -> list[dict[str, float]]:
-    rows = []
-    for width, batch in itertools.product(widths, batches):
-        config, variant = build(width, batch)
-        side = config.data.image_size
-        images = torch.from_numpy(
-            np.random.default_rng(0).uniform(-1, 1, (batch, 3, side, side)).astype(np.float32)
-        )
-        labels, steps = torch.arange(batch) % _CLASSES, itertools.count()
-
-        def update(
-            variant: Variant = variant,
-            images: torch.Tensor = images,
-            labels: torch.Tensor = labels,
-            steps: Any = steps,
-        ) -> None:
-            step = next(steps)
-            variant.update(images, labels, rng.Draws(0, step))
-
-        seconds = measuring.in_turn({"update": update}, repeats).median("update")
-        row = {"width": width, "batch": batch, "ms": 1e3 * seconds}
-        rows.append(row | {"ms_per_image": 1e3 * seconds / batch})
-    return rows
-
-
-def measure(
-    widths: list[int], batches: list[int], repeats: int, threads: int, network: Network
-) -> dict[str, Any]:
+def measure(asked: Asked, threads: int, network: Network) -> dict[str, Any]:
     numerics.configure(threads)
     sizes = gradient_bytes(build(recipes.acgan().model.width, recipes.acgan().train.batch_size)[1])
+    repeats = asked.repeats
     return {
         "threads": threads,
         "rounds": repeats,
-        "measured": measured(widths, batches, repeats),
+        "measured": scaling_measured.by_size(asked.widths, asked.batches, repeats),
+        "input": scaling_measured.by_images(asked.images, _INPUT_BATCH, repeats),
+        "ranks": scaling_measured.by_ranks(asked.ranks, asked.by_ranks, repeats),
         "gradient_bytes_at_196": sizes,
         "assumed": vars(network),
         "reckoned": reckoned(sizes, network),
@@ -127,7 +108,8 @@ def text(result: dict[str, Any]) -> str:
     sizes = result["gradient_bytes_at_196"].items()
     parts.append(", ".join(f"{name} {size / 1e6:.1f} MB" for name, size in sizes))
     parts.append(", ".join(f"{name} {value}" for name, value in result["assumed"].items()))
-    for rows in (result["measured"], result["reckoned"]):
+    for kind in ("measured", "input", "ranks", "reckoned"):
+        rows = result[kind]
         if rows:
             parts.append(measuring.table(list(rows[0]), [list(row.values()) for row in rows]))
     return "\n\n".join(parts)
@@ -138,12 +120,18 @@ def main() -> None:
     parser.set_defaults(repeats=3)
     parser.add_argument("--widths", type=int, nargs="*", default=[32, 64])
     parser.add_argument("--batches", type=int, nargs="*", default=[16, 32])
+    parser.add_argument("--images", type=int, nargs="*", default=[1000, 10_000, 100_000])
+    parser.add_argument("--ranks", type=int, nargs="*", default=[1, 2])
+    parser.add_argument("--rank-width", type=int, default=32)
+    parser.add_argument("--rank-batch", type=int, default=32)
     for name, value in vars(Network()).items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=float, default=value)
-    options = parser.parse_args()
-    network = Network(**{name: getattr(options, name) for name in vars(Network())})
-    result = measure(options.widths, options.batches, options.repeats, options.threads, network)
-    measuring.tell(result, options.json, lambda: text(result))
+    given = parser.parse_args()
+    network = Network(**{name: getattr(given, name) for name in vars(Network())})
+    size = Size(given.rank_width, given.rank_batch)
+    asked = Asked(given.widths, given.batches, given.images, given.ranks, size, given.repeats)
+    result = measure(asked, given.threads, network)
+    measuring.tell(result, given.json, lambda: text(result))
 
 
 if __name__ == "__main__":

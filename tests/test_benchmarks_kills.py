@@ -1,7 +1,9 @@
 """Killed whenever it may be, a run goes on to the same end; and another end would be found out."""
 
 import io
+import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -42,6 +44,24 @@ def test_killed_again_and_again_it_ends_in_the_same_bits(
     assert list(tmp_path.iterdir()) == [tmp_path / "short undisturbed"]
     assert "3 kills" in kills.summary(toll)
     assert tree.marked(tmp_path.name) == []
+
+
+def test_as_json_the_figures_stand_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    kinds, toll = (KINDS["short"], KINDS["pipeline"]), Toll(log=sys.stderr)
+    toll.phases["short", PHASES[0]] += 2
+    toll.victims["all"] += 2
+    toll.failures.append("lost")
+    toll.tell("a line")
+    kills.tell(toll, kinds, as_json=True)
+    printed, lines = capsys.readouterr()
+    assert lines == "a line\n"
+    found = json.loads(printed)
+    assert found == kills.figures(toll, kinds)
+    assert found["phases"]["short"][PHASES[0]] == found["kills"] == found["victims"]["all"] == 2
+    assert sum(found["phases"]["pipeline"].values()) == found["stops"] == 0
+    assert found["failures"] == ["lost"]
+    kills.tell(toll, kinds, as_json=False)
+    assert capsys.readouterr().out.splitlines()[-1] == "lost"
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Kills without end: whatever a run is doing, it is killed, resumed, and ends in the same bits.
 
-    python -m benchmarks.kills [--kills 300] [--processes 2] [--seed 0] [--only KIND]
+    python -m benchmarks.kills [--kills 300] [--processes 2] [--seed 0] [--only KIND] [--json]
 
 Tiny runs through the command line, of one rank, of two ranks and of a whole pipeline, whose
 processes get SIGKILL again and again: all at once, or only the launcher, one rank, or one process.
@@ -10,11 +10,13 @@ newest checkpoint must not be an earlier one than before, and what was finished 
 its end a run must equal one that nothing disturbed: every tensor, image, point of a curve, picture
 and figure.
 
-Prints a line for each kill, and a table. Exit status 1 if anything differs, was lost, or did not
-go on; the folder of that run stays.
+Prints a line for each kill, and a table; with `--json` the lines go to the error output, and the
+figures come as JSON. Exit status 1 if anything differs, was lost, or did not go on; the folder of
+that run stays.
 """
 
 import argparse
+import json
 import random
 import shutil
 import signal
@@ -24,6 +26,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from benchmarks.kills import tree
 from benchmarks.kills.campaign import ALL, Lane, Reference, Toll
@@ -74,7 +77,7 @@ def _parts(kind: Scenario, options: Options) -> Iterator[tuple[int, int, random.
         yield number, part, random.Random(f"{options.seed} {kind.title} {number}")
 
 
-def table(toll: Toll, kinds: tuple[Scenario, ...]) -> list[str]:
+def table(toll: Toll, kinds: Sequence[Scenario]) -> list[str]:
     """How many kills fell into which phase of which scenario."""
     titles = [kind.title for kind in kinds]
     rows = [["phase", *titles, "all"]]
@@ -97,6 +100,29 @@ def summary(toll: Toll) -> str:
     )
 
 
+def figures(toll: Toll, kinds: Sequence[Scenario]) -> dict[str, Any]:
+    """The same for programs: kills by kind and phase, and by what was hit."""
+    return {
+        "kills": toll.kills,
+        "stops": toll.stops,
+        "runs": toll.runs,
+        "attempts": toll.attempts,
+        "phases": {
+            kind.title: {phase: toll.phases[kind.title, phase] for phase in PHASES}
+            for kind in kinds
+        },
+        "victims": dict(sorted(toll.victims.items())),
+        "failures": toll.failures,
+    }
+
+
+def tell(toll: Toll, kinds: Sequence[Scenario], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(figures(toll, kinds), indent=2))
+    else:
+        print("\n".join([*table(toll, kinds), summary(toll), *toll.failures]))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
@@ -105,21 +131,25 @@ def main() -> int:
     parser.add_argument("--processes", type=int, default=2, help="runs side by side")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", choices=KINDS, help="one kind of run alone")
+    parser.add_argument("--json", action="store_true", help="print the figures, as JSON")
     options = parser.parse_args()
     if not tree.available():
         print("there is no /proc here that shows the environment of processes", file=sys.stderr)
         return 1
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     kinds = (replace(KINDS[options.only], weight=1),) if options.only else LONG
-    folder, toll = Path(tempfile.mkdtemp(prefix="kills-")), Toll()
+    folder, toll = (
+        Path(tempfile.mkdtemp(prefix="kills-")),
+        Toll(log=sys.stderr if options.json else sys.stdout),
+    )
     given = Options(options.kills, options.processes, options.seed)
     try:
         campaign(folder, given, kinds, toll)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-    print("\n".join([*table(toll, kinds), summary(toll), *toll.failures]))
+    tell(toll, kinds, options.json)
     if toll.failures:
-        print(f"what is left of the runs: {folder}")
+        print(f"what is left of the runs: {folder}", file=toll.log)
         return 1
     shutil.rmtree(folder)
     return 0

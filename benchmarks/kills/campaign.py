@@ -3,12 +3,14 @@
 import random
 import shutil
 import subprocess
+import sys
 import threading
 import time
 from collections import Counter
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TextIO
 
 from benchmarks.kills import judge, moments, tree
 from benchmarks.kills.judge import Lost
@@ -43,6 +45,7 @@ class Toll:
     attempts: int = 0
     stops: int = 0  # told to stop, and not killed before it had
     failures: list[str] = field(default_factory=list)
+    log: TextIO = field(default_factory=lambda: sys.stdout)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -50,7 +53,7 @@ class Toll:
         return sum(self.phases.values())
 
     def tell(self, line: str) -> None:
-        print(line, flush=True)
+        print(line, file=self.log, flush=True)
 
     def kill(self, scene: Scene, phase: str, victim: str, newest: dict[str, int]) -> None:
         with self._lock:
