@@ -5,7 +5,8 @@ BIN := .venv/bin
 READY := .venv/ready
 
 .PHONY: demo test lint campaign kills crashes faults events overhead status-speed visual-speed \
-	checkerboard step-speed input-speed checkpoint-speed scaling startup-speed resume-speed clean
+	checkerboard step-speed input-speed checkpoint-speed samples-speed submit-speed startup-speed \
+	resume-speed scaling clean
 
 demo: $(READY)  ## train, sample, measure, draw and report, on the digits inside scikit-learn
 	$(BIN)/ganymede run demo
@@ -32,6 +33,12 @@ input-speed: $(READY)  ## images per second into the update, against torchvision
 
 checkpoint-speed: $(READY)  ## how long a save keeps training waiting
 	$(BIN)/python -m benchmarks.checkpoint
+
+samples-speed: $(READY)  ## what it costs to store, pack, generate and read back samples
+	$(BIN)/python -m benchmarks.samples
+
+submit-speed: $(READY)  ## how long a run, a pipeline and a sweep of 1,000 take to be submitted
+	$(BIN)/python -m benchmarks.submit
 
 scaling: $(READY)  ## what an update costs, and what more ranks would add to it
 	$(BIN)/python -m benchmarks.scaling

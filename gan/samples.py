@@ -5,6 +5,7 @@ played again writes the same bytes: nothing in it depends on time, host or job. 
 all snapshots as one data set while training runs; the finished run is packed into one plain file.
 """
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from checkpoints import files
 from gan import hdf5
 
 _SNAPSHOTS = "samples"  # the folder's name
+_PACKED_TOGETHER = 1 << 15  # bytes of images; what gzip looks back on
 _SNAPSHOT = re.compile(r"step-(\d{8,})\.h5")
 # What h5py raises for damaged files, depending on where the damage is.
 _DAMAGE = (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError)
@@ -116,9 +118,21 @@ def pack_bytes(
 ) -> bytes:
     """A whole samples file: images (T, N, H, W, C), labels (N,), steps (T,)."""
     with _in_memory() as file:
-        file.create_dataset("images", data=images, compression="gzip", shuffle=True)
+        chunks = _chunks(images.shape)
+        file.create_dataset("images", data=images, chunks=chunks, compression="gzip", shuffle=True)
         _fill(file, labels, steps, attributes)
         return _image_of(file)
+
+
+def _chunks(shape: tuple[int, ...]) -> tuple[int, ...] | None:
+    """How images (T, N, H, W, C) are packed: some whole ones of one step together.
+
+    By itself h5py takes parts of images of many steps, which packs worse and takes longer, and a
+    grid cannot be read without the others. None leaves it to h5py: nothing is to be packed.
+    """
+    _, images, *one = shape
+    together = min(images, max(1, _PACKED_TOGETHER // max(1, math.prod(one))))
+    return (1, together, *one) if math.prod(shape) else None
 
 
 def read(path: Path) -> Samples:

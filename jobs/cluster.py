@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from jobs import followers, groups, records, status, submissions
+from jobs import followers, groups, records, status, submissions, together
 from jobs.closing import RETRIES
 from jobs.elsewhere import Elsewhere
 from jobs.groups import Group
@@ -147,22 +147,23 @@ class ClusterLauncher:
             "profile": {"name": self.options.profile.name, "hash": self.options.profile.hash},
             "dependency": group.dependency,
         }
-        intents = self._intend(group, token, facts)
+        intended = list(zip(group.stages, self._intend(group, token, facts), strict=True))
         folder = self.run.logs.resolve() if group.indices else first.run.logs.resolve()
         try:
             work = [stage.job for stage in group.stages]
             number = self._scheduler.submit(folder, order, work, self.say)
         except SchedulerError as error:
             lost = isinstance(error, Unreachable)
-            for stage, intent in zip(group.stages, intents, strict=True):
-                end = submissions.unanswered if lost else submissions.refused
-                end(stage.run, intent, str(error))
+            end, why = submissions.unanswered if lost else submissions.refused, str(error)
+            together.each(lambda pair: end(pair[0].run, pair[1], why), intended)
             if not lost:
                 for path in folder.glob(f"{token}*"):
                     path.unlink(missing_ok=True)
             raise
-        for stage, intent in zip(group.stages, intents, strict=True):
-            self._jobs[id(stage)] = submissions.accepted(stage.run, intent, number)
+        ids = together.each(
+            lambda pair: submissions.accepted(pair[0].run, pair[1], number), intended
+        )
+        self._jobs |= {id(s): job_id for s, job_id in zip(group.stages, ids, strict=True)}
         waits = f", after {', '.join(needs)}" if needs else ""
         count = f" ({len(group.stages)} tasks)" if group.indices else ""
         name = status.display_name(self.run if group.indices else first.run, self.runs)
@@ -190,18 +191,26 @@ class ClusterLauncher:
                 self.say(f"{stage.name}: {', '.join(chain)} go on in turn")
 
     def _intend(self, group: Group, token: str, facts: dict[str, Any]) -> list[dict[str, Any]]:
-        intents: list[dict[str, Any]] = []
+        """Record that the stages are about to be submitted; the first one before all others, so
+        that of two clients at it one goes on.
+        """
+        made: dict[int, dict[str, Any]] = {}  # by the stage's place in the group
+
+        def intend(place: int) -> None:
+            stage, index = group.stages[place], (group.indices or (None,))[place]
+            seen = (self._seen[id(stage)] or {}).get("number", 0)
+            made[place] = submissions.intend(stage.run, stage.name, seen, token, index, **facts)
+
+        places = range(len(group.stages))
         try:
-            for stage, index in zip(group.stages, group.indices or (None,), strict=True):
-                seen = (self._seen[id(stage)] or {}).get("number", 0)
-                intent = submissions.intend(stage.run, stage.name, seen, token, index, **facts)
-                self._seen[id(stage)] = intent
-                intents.append(intent)
+            intend(0)
+            together.each(intend, places[1:])
         except RunError as error:
-            for stage, intent in zip(group.stages, intents, strict=False):
-                submissions.refused(stage.run, intent, str(error))
+            for place, intent in made.items():
+                submissions.refused(group.stages[place].run, intent, str(error))
             raise
-        return intents
+        self._seen |= {id(group.stages[place]): made[place] for place in places}
+        return [made[place] for place in places]
 
     def _order(self, group: Group, token: str, last: bool) -> Order:
         first, options = group.stages[0], self.options

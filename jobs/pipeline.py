@@ -20,7 +20,7 @@ from gan.config import (
 )
 from gan.data import DataInfo
 from gan.recipes import RECIPES
-from jobs import energy, pretrained, records, views
+from jobs import energy, pretrained, records, together, views
 from jobs.evaluate import Evaluate
 from jobs.report import Report
 from jobs.run import Run, RunError
@@ -181,13 +181,16 @@ def prepare(name: str, chosen: Plan, path: Path, threads: int, shared: bool = Tr
             for member, config in members.items()
         }
     _check_existing(run, name, members, infos)
-    for member, config in members.items():
+
+    def write(member: str) -> None:
         folder = Run(path / member)
         divide: Callable[[int], int] = int
         if shared and isinstance(chosen, Comparison | SelfSupervised):
             divide = functools.partial(chosen.divide, member)
         share = _threads(folder, threads, divide)
-        folder.write(_recipe(name, member), _rooted(config), infos[member], share)
+        folder.write(_recipe(name, member), _rooted(members[member]), infos[member], share)
+
+    together.each(write, members)
     if not isinstance(chosen, RunConfig):
         more = views.settle(run, chosen.views) if isinstance(chosen, Comparison) else {}
         run.write_pipeline(name, list(members), chosen.kind, more)

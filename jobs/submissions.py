@@ -3,6 +3,7 @@
 A client that dies in between, or whose answer is lost, leaves a token by which the job is found.
 """
 
+import functools
 import secrets
 import time
 from typing import Any
@@ -184,9 +185,17 @@ def later(record: dict[str, Any] | None, states: dict[str, JobState]) -> list[Jo
     """
     if not record or "refused" in record or not record.get("token") or not states:
         return []
-    scheduler, first = schedulers.of(scheduler_of(record)), job_of(record, states)
-    if not scheduler.renumbers:
+    name, first = scheduler_of(record), job_of(record, states)
+    if not schedulers.of(name).renumbers:
         return []
-    same = (s for s in states.values() if s.is_live and s.token == record["token"])
-    index = record.get("index")
-    return [s for s in same if s.job_id != first and scheduler.split_id(s.job_id)[1] == index]
+    # All jobs are gone through for every stage of a sweep: what costs least, and rules most out,
+    # comes first.
+    token, index = record["token"], record.get("index")
+    same = (s for s in states.values() if s.token == token and s.job_id != first)
+    return [s for s in same if _index(name, s.job_id) == index and s.is_live]
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _index(scheduler: str, job_id: str) -> int | None:
+    """Which task of its array a job is."""
+    return schedulers.of(scheduler).split_id(job_id)[1]

@@ -94,3 +94,29 @@ def test_training_again_after_packing_loses_no_snapshot(store: SampleStore) -> N
     store.add(30, images(30), LABELS)
     assert store.file.read_bytes() == view
     assert read(store.file).steps.tolist() == [10, 20, 30]
+
+
+@pytest.mark.parametrize(
+    ("shape", "chunks"),
+    [
+        ((3, 100, 32, 32, 3), (1, 10, 32, 32, 3)),
+        ((3, 4, 16, 16, 1), (1, 4, 16, 16, 1)),
+        ((2, 5, 256, 256, 3), (1, 1, 256, 256, 3)),
+    ],
+)
+def test_whole_images_of_one_step_are_packed_together(
+    shape: tuple[int, ...], chunks: tuple[int, ...], tmp_path: Path
+) -> None:
+    images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    path = tmp_path / "samples.h5"
+    path.write_bytes(pack_bytes(images, np.arange(shape[1]), np.arange(shape[0]), {}))
+    with h5py.File(path) as file:
+        assert file["images"].chunks == chunks
+    assert np.array_equal(read(path).images, images)
+
+
+def test_no_images_at_all_can_be_packed(tmp_path: Path) -> None:
+    images = np.zeros((2, 0, 4, 4, 3), dtype=np.uint8)
+    path = tmp_path / "samples.h5"
+    path.write_bytes(pack_bytes(images, np.arange(0), np.arange(2), {}))
+    assert read(path).images.shape == images.shape

@@ -613,3 +613,25 @@ def test_mail_speaks_of_the_end_of_the_chain_alone(
     Client(make_sweep(4), replace(Options(), profile=Profile(mail="me@example.org"))).submit()
     kinds = [slurm.options(f"{number}_0")["mail-type"] for number in (100, 101, 102, 103)]
     assert kinds == ["FAIL", "FAIL", "FAIL", "END,FAIL"]
+
+
+def test_array_of_which_another_client_takes_a_part_is_withdrawn(
+    slurm: FakeSlurm, make_sweep: Callable[[int], Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its records are written many at a time; not one of them is left open, and no job is made."""
+    run, original = make_sweep(40), queue.jobs
+    members = list(run.members().values())
+
+    def jobs(**options: object) -> dict[str, JobState]:
+        states = original(**options)
+        submissions.intend(members[7], "train", 0, "other", None)
+        return states
+
+    monkeypatch.setattr(queue, "jobs", jobs)
+    with pytest.raises(RunError, match=r"train of .*seed-7 has just been submitted by somebody"):
+        Client(run).submit()
+    assert slurm.calls("sbatch") == []
+    found = [submissions.latest(member, "train") for member in members]
+    assert [n for n, record in enumerate(found) if submissions.is_open(record)] == [7]
+    assert found[0]
+    assert "seed-7 has just been submitted" in found[0]["refused"]
