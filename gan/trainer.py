@@ -3,7 +3,7 @@
 import contextlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import torch
@@ -232,9 +232,17 @@ class Trainer:
         """Length of each player's gradient, of its latest step: no mean, unlike the terms."""
         return {f"train/gradient_norm_{p}": float(norm) for p, norm in self._norms().items()}
 
-    def _norms(self) -> dict[str, torch.Tensor]:
+    def _norms(self, players: Collection[str] | None = None) -> dict[str, torch.Tensor]:
         """A player that has not moved since the checkpoint has the gradient it had then."""
-        return self._earlier_norms | self.variant.gradient_norms()
+        players = self.variant.optimizers if players is None else players
+        earlier = {p: norm for p, norm in self._earlier_norms.items() if p in players}
+        return earlier | self.variant.gradient_norms(players)
+
+    def _norms_to_keep(self) -> dict[str, torch.Tensor]:
+        """What the log may want of whoever goes on from here: an epoch's end is logged by another
+        process if need be, and a player that rests may rest until the next mark.
+        """
+        return self._norms(None if self._at_epoch_end else self.variant.resting)
 
     def finish_epoch(self) -> str | None:
         """Save, evaluate, sample and log; returns the reason if stopped before all was done."""
@@ -308,7 +316,7 @@ class Trainer:
             "variant": self.variant.state(),
             "term_sums": self.term_sums,
             "term_count": self.term_count,
-            "gradient_norms": self._norms(),
+            "gradient_norms": self._norms_to_keep(),
             "rollbacks": self.rolled_back,
         }
 

@@ -199,6 +199,7 @@ def test_gradient_norms_are_of_the_step_that_is_logged(
     epoch's end that is logged by another process than trained it."""
     rarely = replace(tiny_acgan, game=replace(tiny_acgan.game, generator_every=7))
     trainer = make_trainer(tmp_path / "a", rarely, quiet())
+    assert trainer.variant.resting == ("generator",)
     after: list[dict[str, float]] = []
     step = trainer.train_step
     trainer.train_step = lambda: (step(), after.append(trainer.gradient_norms()))
@@ -212,6 +213,19 @@ def test_gradient_norms_are_of_the_step_that_is_logged(
             steps, values = curves[tag]
             assert values.tolist() == [after[step - 1][tag] for step in steps]
     assert after[8] != after[9]
+
+
+def test_a_save_looks_at_no_gradient_that_the_next_step_replaces(
+    tiny_acgan: ACGANConfig, make_trainer: Make, tmp_path: Path
+) -> None:
+    """It would keep training waiting."""
+    trainer = make_trainer(tmp_path, tiny_acgan, quiet(StopAt(9)))
+    assert trainer.train() == "terminated"
+    assert trainer.state()["gradient_norms"] == {}
+    rarely = replace(tiny_acgan, game=replace(tiny_acgan.game, generator_every=7))
+    trainer = make_trainer(tmp_path / "rarely", rarely, quiet(StopAt(9)))
+    assert trainer.train() == "terminated"
+    assert trainer.state()["gradient_norms"].keys() == {"generator"}
 
 
 def test_a_checkpoint_of_an_earlier_version_is_gone_on_from(

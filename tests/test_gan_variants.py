@@ -45,11 +45,11 @@ def test_classifier_update_is_cross_entropy_on_fc10(tiny_classifier: ClassifierC
 def test_gradient_norms_are_those_of_each_players_latest_step(tiny_acgan: ACGANConfig) -> None:
     config = replace(tiny_acgan, game=replace(tiny_acgan.game, generator_every=2))
     variant, batches = build(config)
-    assert variant.gradient_norms() == {}
+    assert variant.gradient_norms(variant.optimizers) == {}
     norms = []
     for step in range(2):
         variant.update(*batches.at(step, Draws(0, step)), Draws(0, step))
-        norms.append(variant.gradient_norms())
+        norms.append(variant.gradient_norms(variant.optimizers))
         for player, norm in norms[-1].items():
             gradients = [p.grad.double() for p in variant.networks[player].parameters()]
             expected = sum(float((g * g).sum()) for g in gradients) ** 0.5

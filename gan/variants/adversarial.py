@@ -52,6 +52,7 @@ class Adversarial(Variant):
         if self.ema:
             self.networks["generator_ema"] = self.ema.average
         self.terms = self._terms()
+        self.resting = ("generator",) if self.game.generator_every > 1 else ()
 
     def _terms(self) -> tuple[str, ...]:
         terms = ["fake_source", "real_source", "generator_loss", "told_apart"]

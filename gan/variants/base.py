@@ -1,7 +1,7 @@
 """What the training loop asks of a system, and what the systems share."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -21,6 +21,7 @@ class Variant(ABC):
     terms: tuple[str, ...]  # names of what `update` returns
     networks: dict[str, nn.Module]
     optimizers: dict[str, torch.optim.Optimizer]  # keys are names of networks
+    resting: tuple[str, ...] = ()  # players that do not move in every step
     critic: Critic  # of the systems that have one
     conditions = 0  # how many classes the generator can be asked for
     precision = "float32"
@@ -67,14 +68,14 @@ class Variant(ABC):
         return terms
 
     @torch.no_grad()
-    def gradient_norms(self) -> dict[str, Tensor]:
+    def gradient_norms(self, players: Iterable[str]) -> dict[str, Tensor]:
         """Length of the gradient of each player's latest step, a scalar on the device.
 
         A gradient stays where it is until the player's next step, so that whoever asks costs the
         steps in between nothing. Players that have not moved since the process began are left out.
         """
         norms = {}
-        for player in self.optimizers:
+        for player in players:
             gradients = [p.grad for p in self._parameters(player) if p.grad is not None]
             if gradients:
                 lengths = torch._foreach_norm(gradients)
