@@ -10,7 +10,6 @@ the suite: it is timed apart.
 """
 
 import argparse
-import json
 import statistics
 import sys
 import tempfile
@@ -22,6 +21,7 @@ from typing import Any
 
 import torch
 
+from benchmarks import measuring
 from checkpoints import Store
 from gan import config as configs
 from gan import data, evaluation, numerics, recipes, rng, variants
@@ -157,12 +157,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    result = measure(options.rounds, options.threads)
-    if options.json:
-        print(json.dumps(result, indent=2))
-    else:
-        for name, value in result.items():
-            print(f"{name:<34} {value:.4f}" if isinstance(value, float) else f"{name:<34} {value}")
+    measuring.tell(measure(options.rounds, options.threads), options.json)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks import measuring
 from checkpoints import files
 from gan import recipes
 from jobs import pipeline, records, submissions
@@ -229,12 +230,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    result = measure(options.runs, options.rounds)
-    if options.json:
-        print(json.dumps(result, indent=2))
-    else:
-        for name, value in result.items():
-            print(f"{name:<27} {value:.3f}" if isinstance(value, float) else f"{name:<27} {value}")
+    measuring.tell(measure(options.runs, options.rounds), options.json)
 
 
 if __name__ == "__main__":
