@@ -1,13 +1,14 @@
 """Images per second into the update: the suite's way against torchvision's, image by image.
 
-    python -m benchmarks.input [--batch 64] [--images 5000] [--repeats 7] [--threads 2] [--json]
+    python -m benchmarks.input [--batch 64] [--images 5000] [--compile]
+        [--repeats 7] [--threads 2] [--json]
 
 The same random images in memory, 32 x 32 in colour, and S0's augmentation: a random square crop
 resized back, a mirror image, jitter of brightness, contrast, saturation and hue. The suite gathers
 bytes by index and alters the whole batch at once on the device. The plain way is a DataLoader whose
 workers do it with torchvision's transforms on PIL pictures, one by one, shuffled, as a float32
-batch in [-1, 1]. Both are timed in turn; while the suite is, the workers have filled their queue
-and rest, and what they had ready is not counted.
+batch in [-1, 1]. --compile is the suite with `--train.compile on`. Both are timed in turn; while
+the suite is, the workers have filled their queue and rest, and what they had ready is not counted.
 
 Processor time is told too, which other users of the machine change less: microseconds an image, of
 the suite's process, and of one plain transform without any loader.
@@ -130,10 +131,14 @@ def make(images: int) -> ImageSet:
     )
 
 
-def measure(batch: int, images: int, repeats: int, threads: int) -> dict[str, Any]:
+def configured(batch: int, compiled: bool) -> RunConfig:
     config: RunConfig = recipes.acgan()
-    config = replace(config, train=replace(config.train, batch_size=batch))
-    device = numerics.configure(threads)
+    train = replace(config.train, batch_size=batch, compile="on" if compiled else "off")
+    return replace(config, train=train)
+
+
+def measure(config: RunConfig, images: int, repeats: int, threads: int) -> dict[str, Any]:
+    device, batch = numerics.configure(threads), config.train.batch_size
     held = make(images)
     suite, plain = Suite(held, config, device), Plain(held, config, device)
     settle = measuring.settle_on(device)
@@ -158,6 +163,7 @@ def measure(batch: int, images: int, repeats: int, threads: int) -> dict[str, An
         "threads": threads,
         "workers": _WORKERS,
         "batch": batch,
+        "compile": config.train.compile,
         "rounds": repeats,
         "suite_images_per_s": 1 / times.median("suite"),
         "plain_images_per_s": 1 / times.median("plain"),
@@ -182,8 +188,10 @@ def main() -> None:
     parser = measuring.arguments(__doc__)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--images", type=int, default=5000)
+    parser.add_argument("--compile", action="store_true")
     options = parser.parse_args()
-    result = measure(options.batch, options.images, options.repeats, options.threads)
+    config = configured(options.batch, options.compile)
+    result = measure(config, options.images, options.repeats, options.threads)
     measuring.tell(result, options.json)
 
 

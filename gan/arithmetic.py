@@ -11,7 +11,6 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import nn
 
 from gan.config import TrainConfig
 
@@ -44,11 +43,11 @@ def cannot_compile(device: torch.device) -> str | None:
     return None
 
 
-def compiled(network: nn.Module) -> Callable[..., Any]:
-    """The network's forward pass, and its backward one, compiled when they are first called.
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A network's forward pass, and its backward one, or a function, compiled at their first call.
 
     Each shape by itself: what torch would compile for any shape depends on which came first, and
     so on where a run was resumed.
     """
-    passes: Callable[..., Any] = torch.compile(network, dynamic=False)
-    return passes
+    made: Callable[..., Any] = torch.compile(function, dynamic=False)
+    return made

@@ -13,11 +13,13 @@ would not be altered as the whole is.
 """
 
 import functools
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from gan import arithmetic
 from gan.config import DataConfig, RunConfig
 from gan.rng import Draws, Stream
 
@@ -35,12 +37,22 @@ def views(images: Tensor, config: RunConfig, draws: Draws) -> Tensor:
     """As many altered copies of images (B, C, S, S) as `config.views` says, one after the other."""
     if not config.data.alters:
         return images.repeat(config.views, 1, 1, 1) if config.views > 1 else images
-    copies = [augment(images, config.data, draws, number) for number in range(config.views)]
+    change = _compiled_jitter() if config.train.compile == "on" else jitter
+    copies = [augment(images, config.data, draws, number, change) for number in range(config.views)]
     return torch.cat(copies) if len(copies) > 1 else copies[0]
 
 
-def augment(images: Tensor, config: DataConfig, draws: Draws, view: int = 0) -> Tensor:
-    """Altered copies of images (B, C, S, S) float32 in [-1, 1]; same shape and range."""
+def augment(
+    images: Tensor,
+    config: DataConfig,
+    draws: Draws,
+    view: int = 0,
+    change: Callable[..., Tensor] | None = None,
+) -> Tensor:
+    """Altered copies of images (B, C, S, S) float32 in [-1, 1]; same shape and range.
+
+    `change` takes the place of `jitter`.
+    """
     first, second = _VIEWS[view]
     numbers = draws.uniform(first, len(images), _DRAWS_PER_IMAGE)
     more = draws.uniform(second, len(images), _MORE_PER_IMAGE)
@@ -48,7 +60,7 @@ def augment(images: Tensor, config: DataConfig, draws: Draws, view: int = 0) -> 
         images = crop_and_flip(images, torch.cat([numbers[:, :4], more[:, :1]], 1), config)
     if config.jitter > 0:
         hue = min(config.jitter, 0.5) if config.hue is None else config.hue
-        altered = jitter(images, numbers[:, 4:], config.jitter, hue)
+        altered = (change or jitter)(images, numbers[:, 4:], config.jitter, hue)
         some = config.jitter_share < 1
         images = _choose(more[:, 1] < config.jitter_share, altered, images) if some else altered
     if config.grey > 0 and images.shape[1] == 3:
@@ -112,6 +124,12 @@ def jitter(images: Tensor, numbers: Tensor, strength: float, hue_strength: float
     return images.mul_(2).sub_(1)
 
 
+@functools.cache
+def _compiled_jitter() -> Callable[..., Tensor]:
+    """`jitter` in one pass over the images. (Compiled, torch's resampling is slower: it stays.)"""
+    return arithmetic.compiled(jitter)
+
+
 def turn_hue(images: Tensor, turns: Tensor) -> Tensor:
     """Images (B, 3, S, S) in [0, 1] with their hue changed by `turns` (B, 1, 1).
 
@@ -127,9 +145,8 @@ def turn_hue(images: Tensor, turns: Tensor) -> Tensor:
     arc = torch.minimum(more.sub_(red), chroma).add_(chroma).add_(less).sub_(lowest)
     arc.div_(chroma.clamp_min(torch.finfo(arc.dtype).tiny)).div_(6)
     hue = torch.copysign(arc, green - blue).add_(turns)  # in turns, any whole number off
-    far = torch.empty_like(images)  # of each channel, how far its own hue is
-    for channel, opposite in enumerate((1 / 2, 1 / 6, -1 / 6)):
-        torch.add(hue, opposite, out=far[:, channel])
+    # Of each channel, how far its own hue is. (A stack: compiled, parts that are filled are slow.)
+    far = torch.stack([hue + opposite for opposite in (1 / 2, 1 / 6, -1 / 6)], dim=1)
     far.sub_(far.round()).abs_().mul_(6).clamp_(1, 2)
     return far.mul_(chroma[:, None]).add_(lowest.sub_(chroma)[:, None])
 

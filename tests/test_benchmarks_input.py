@@ -19,12 +19,13 @@ def test_both_ways_are_timed(
     monkeypatch.setattr(bench, "_TRANSFORMS", 3)
     monkeypatch.setattr(bench, "_WORKERS", 0)  # in this process: a worker takes seconds to start
     monkeypatch.setattr(bench, "_REST_S", 0)
-    result = bench.measure(batch=4, images=20, repeats=2, threads=1)
+    result = bench.measure(bench.configured(4, compiled=False), images=20, repeats=2, threads=1)
     measuring.tell(result, as_json=True)
     assert json.loads(capsys.readouterr().out) == result
     assert result["ratio_min"] <= result["ratio_median"] <= result["ratio_max"]
     assert result["suite_images_per_s"] > 0
     assert result["cpu_ratio"] > 0
+    assert (result["batch"], result["compile"]) == (4, "off")
 
 
 def test_both_make_batches_alike() -> None:

@@ -85,7 +85,8 @@ def small(name: str, precision: str) -> RunConfig:
     train = replace(
         config.train, precision=precision, compile="on", epochs=2, passes_per_epoch=1, grid_rows=1
     )
-    return replace(config, model=model, train=train)
+    data = replace(config.data, jitter=0.2)  # compiled, too
+    return replace(config, model=model, train=train, data=data)
 
 
 @pytest.mark.slow

@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torchvision.transforms.v2 import functional as vision
 
-from gan import augment
+from gan import arithmetic, augment, recipes
 from gan.config import ConfigError, DataConfig
 from gan.rng import Draws, Stream
 
@@ -231,3 +233,17 @@ def test_everything_at_once_stays_in_range_and_follows_the_step() -> None:
 def test_settings_out_of_range_are_refused(setting: dict[str, float], allowed: str) -> None:
     with pytest.raises(ConfigError, match=allowed):
         DataConfig(**setting)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # torch's compiler warns of its own parts
+def test_compiled_the_colours_change_alike() -> None:
+    if reason := arithmetic.cannot_compile(torch.device("cpu")):
+        pytest.skip(f"needs a compiler: {reason}")
+    config = recipes.acgan()
+    eager = augment.views(IMAGES, config, Draws(0, 5))
+    on = replace(config, train=replace(config.train, compile="on"))
+    found = augment.views(IMAGES, on, Draws(0, 5))
+    assert torch.equal(augment.views(IMAGES, on, Draws(0, 5)), found)
+    torch.testing.assert_close(found, eager, rtol=0, atol=1e-5)
+    assert augment._compiled_jitter() is augment._compiled_jitter()  # compiled once a process
