@@ -33,34 +33,47 @@ _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 _BLUR_SIGMA = 0.1, 2.0  # pixels (Chen et al.)
 
 
+def to_unit(images: Tensor) -> Tensor:
+    """uint8 images to float32 in [-1, 1], where 0 is -1 and 255 is 1."""
+    return images.float().div_(127.5).sub_(1)
+
+
 def views(images: Tensor, config: RunConfig, draws: Draws) -> Tensor:
-    """As many altered copies of images (B, C, S, S) as `config.views` says, one after the other."""
+    """As many altered copies of uint8 images (B, C, S, S) as `config.views` says, one after the
+    other; float32 in [-1, 1].
+    """
     if not config.data.alters:
-        return images.repeat(config.views, 1, 1, 1) if config.views > 1 else images
-    change = _compiled_jitter() if config.train.compile == "on" else jitter
-    copies = [augment(images, config.data, draws, number, change) for number in range(config.views)]
+        return to_unit(images).repeat(config.views, 1, 1, 1)
+    make = alter
+    if config.train.compile == "on":
+        make = _compiled()
+    else:
+        images = to_unit(images)
+    numbers = (_numbers(draws, len(images), view) for view in range(config.views))
+    copies = [make(images, *each, config.data) for each in numbers]
     return torch.cat(copies) if len(copies) > 1 else copies[0]
 
 
-def augment(
-    images: Tensor,
-    config: DataConfig,
-    draws: Draws,
-    view: int = 0,
-    change: Callable[..., Tensor] | None = None,
-) -> Tensor:
-    """Altered copies of images (B, C, S, S) float32 in [-1, 1]; same shape and range.
+def augment(images: Tensor, config: DataConfig, draws: Draws, view: int = 0) -> Tensor:
+    """Altered copies of images (B, C, S, S) float32 in [-1, 1]; same shape and range."""
+    return alter(images, *_numbers(draws, len(images), view), config)
 
-    `change` takes the place of `jitter`.
-    """
+
+def _numbers(draws: Draws, count: int, view: int) -> tuple[Tensor, Tensor]:
+    """(count, 8) for what S0 needs, (count, 5) for what else there is; in [0, 1)."""
     first, second = _VIEWS[view]
-    numbers = draws.uniform(first, len(images), _DRAWS_PER_IMAGE)
-    more = draws.uniform(second, len(images), _MORE_PER_IMAGE)
+    return draws.uniform(first, count, _DRAWS_PER_IMAGE), draws.uniform(
+        second, count, _MORE_PER_IMAGE
+    )
+
+
+def alter(images: Tensor, numbers: Tensor, more: Tensor, config: DataConfig) -> Tensor:
+    """As `augment`, by the numbers (B, 8) and (B, 5) that were drawn."""
     if config.crop_scale_min < 1 or config.crop_ratio_max > 1 or config.flip:
         images = crop_and_flip(images, torch.cat([numbers[:, :4], more[:, :1]], 1), config)
     if config.jitter > 0:
         hue = min(config.jitter, 0.5) if config.hue is None else config.hue
-        altered = (change or jitter)(images, numbers[:, 4:], config.jitter, hue)
+        altered = jitter(images, numbers[:, 4:], config.jitter, hue)
         some = config.jitter_share < 1
         images = _choose(more[:, 1] < config.jitter_share, altered, images) if some else altered
     if config.grey > 0 and images.shape[1] == 3:
@@ -70,6 +83,16 @@ def augment(
         sigma = low + (high - low) * more[:, 4]
         images = _choose(more[:, 3] < config.blur, blur(images, sigma), images)
     return images
+
+
+def _altered_bytes(images: Tensor, numbers: Tensor, more: Tensor, config: DataConfig) -> Tensor:
+    return alter(to_unit(images), numbers, more, config)
+
+
+@functools.cache
+def _compiled() -> Callable[..., Tensor]:
+    """All that becomes of bytes, in a few passes over memory: as `alter`, of uint8 images."""
+    return arithmetic.compiled(_altered_bytes)
 
 
 def _choose(chosen: Tensor, altered: Tensor, images: Tensor) -> Tensor:
@@ -95,7 +118,22 @@ def crop_and_flip(images: Tensor, numbers: Tensor, config: DataConfig) -> Tensor
     columns = _places(width * mirror, middle[:, 0], images)[:, None, :]
     rows = _places(height, middle[:, 1], images)[:, :, None]
     grid = torch.stack(torch.broadcast_tensors(columns, rows), dim=-1)  # (B, S, S, 2)
+    return _resampled(images, grid) if torch.compiler.is_compiling() else _resample(images, grid)
+
+
+def _resample(images: Tensor, grid: Tensor) -> Tensor:
     return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
+
+
+@torch.library.custom_op("ganymede::resampled", mutates_args=())
+def _resampled(images: Tensor, grid: Tensor) -> Tensor:
+    """Left to torch as it is: what its compiler makes of it on a CPU is several times slower."""
+    return _resample(images, grid)
+
+
+@_resampled.register_fake
+def _(images: Tensor, grid: Tensor) -> Tensor:
+    return torch.empty_like(images, memory_format=torch.contiguous_format)
 
 
 def _places(length: Tensor, middle: Tensor, images: Tensor) -> Tensor:
@@ -122,12 +160,6 @@ def jitter(images: Tensor, numbers: Tensor, strength: float, hue_strength: float
         images.mul_(factors[:, 2]).add_(grey).clamp_(0, 1)
         images = turn_hue(images, change[:, 3, 0] * hue_strength)
     return images.mul_(2).sub_(1)
-
-
-@functools.cache
-def _compiled_jitter() -> Callable[..., Tensor]:
-    """`jitter` in one pass over the images. (Compiled, torch's resampling is slower: it stays.)"""
-    return arithmetic.compiled(jitter)
 
 
 def turn_hue(images: Tensor, turns: Tensor) -> Tensor:

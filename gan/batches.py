@@ -8,15 +8,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gan import augment, rng
+from gan.augment import to_unit as to_unit
 from gan.config import RunConfig
 from gan.data import ImageSet, steps_per_pass
 from gan.data.sources import ImageSource
 from gan.distributed import Share, share_of
-
-
-def to_unit(images: Tensor) -> Tensor:
-    """uint8 images to float32 in [-1, 1], where 0 is -1 and 255 is 1."""
-    return images.float().div_(127.5).sub_(1)
 
 
 def to_bytes(images: Tensor) -> np.ndarray:
@@ -117,7 +113,7 @@ class Batches:
         Of a system with two views (2B, C, S, S): rows k and k + B are two views of one image.
         """
         indices = self.indices(step)
-        images, labels = to_unit(self.images.take(indices)), self.labels[indices]
+        images, labels = self.images.take(indices), self.labels[indices]
         self.images.expect(self.indices(step + 1))
         return augment.views(images, self.config, draws), labels.to(self.device)
 

@@ -240,10 +240,11 @@ def test_settings_out_of_range_are_refused(setting: dict[str, float], allowed: s
 def test_compiled_the_colours_change_alike() -> None:
     if reason := arithmetic.cannot_compile(torch.device("cpu")):
         pytest.skip(f"needs a compiler: {reason}")
-    config = recipes.acgan()
-    eager = augment.views(IMAGES, config, Draws(0, 5))
-    on = replace(config, train=replace(config.train, compile="on"))
-    found = augment.views(IMAGES, on, Draws(0, 5))
-    assert torch.equal(augment.views(IMAGES, on, Draws(0, 5)), found)
-    torch.testing.assert_close(found, eager, rtol=0, atol=1e-5)
-    assert augment._compiled_jitter() is augment._compiled_jitter()  # compiled once a process
+    bytes_ = torch.randint(0, 256, (4, 3, 20, 20), dtype=torch.uint8)
+    for config in (recipes.acgan(), recipes.RECIPES["simclr-pretrain-quick"]()):
+        eager = augment.views(bytes_, config, Draws(0, 5))
+        on = replace(config, train=replace(config.train, compile="on"))
+        found = augment.views(bytes_, on, Draws(0, 5))
+        assert torch.equal(augment.views(bytes_, on, Draws(0, 5)), found)
+        assert len(found) == config.views * len(bytes_)
+        torch.testing.assert_close(found, eager, rtol=0, atol=1e-4)
