@@ -43,7 +43,8 @@ def views(images: Tensor, config: RunConfig, draws: Draws) -> Tensor:
     other; float32 in [-1, 1].
     """
     if not config.data.alters:
-        return to_unit(images).repeat(config.views, 1, 1, 1)
+        images = to_unit(images)
+        return images.repeat(config.views, 1, 1, 1) if config.views > 1 else images
     make = alter
     if config.train.compile == "on":
         make = _compiled()
@@ -62,9 +63,8 @@ def augment(images: Tensor, config: DataConfig, draws: Draws, view: int = 0) -> 
 def _numbers(draws: Draws, count: int, view: int) -> tuple[Tensor, Tensor]:
     """(count, 8) for what S0 needs, (count, 5) for what else there is; in [0, 1)."""
     first, second = _VIEWS[view]
-    return draws.uniform(first, count, _DRAWS_PER_IMAGE), draws.uniform(
-        second, count, _MORE_PER_IMAGE
-    )
+    numbers = draws.uniform(first, count, _DRAWS_PER_IMAGE)
+    return numbers, draws.uniform(second, count, _MORE_PER_IMAGE)
 
 
 def alter(images: Tensor, numbers: Tensor, more: Tensor, config: DataConfig) -> Tensor:

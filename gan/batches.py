@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gan import augment, rng
-from gan.augment import to_unit as to_unit
+from gan.augment import to_unit as to_unit  # beside its inverse, for those who use both
 from gan.config import RunConfig
 from gan.data import ImageSet, steps_per_pass
 from gan.data.sources import ImageSource

@@ -25,8 +25,8 @@ class TrainConfig:
     """arithmetic of convolutions and linear layers in training; losses stay in float32; auto: by
     the machine that begins the run, for good"""
     compile: Literal["off", "on", "auto"] = added("off")
-    """compile the networks' passes and the changes of colours in training, which takes minutes once
-    and wins on few machines; auto: as precision"""
+    """compile the networks' passes and what is done to the images in training, which takes minutes
+    once and wins on few machines; auto: as precision"""
     channels_last: bool = False
     """keep the channels innermost in memory: faster convolutions on many CPUs and GPUs"""
     passes_per_epoch: int = 1
