@@ -3,6 +3,7 @@
 What runs there is `benchmarks.attempt_job`, on a run that the suite itself has made ready.
 """
 
+import argparse
 import itertools
 import os
 import subprocess
@@ -13,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from benchmarks import measuring
 from checkpoints import files
 from gan import recipes
 from gan.config import DataConfig
@@ -43,6 +45,18 @@ class Size:
     width: int = 32
     batch: int = 8
     threads: int = 1
+
+    @classmethod
+    def given(cls, options: argparse.Namespace) -> "Size":
+        return cls(options.width, options.batch, options.threads)
+
+
+def arguments(description: str | None) -> argparse.ArgumentParser:
+    """A command line with the size of what is trained."""
+    parser = measuring.arguments(description)
+    parser.add_argument("--width", type=int, default=Size.width)
+    parser.add_argument("--batch", type=int, default=Size.batch)
+    return parser
 
 
 def make_ready(folder: Path, size: Size) -> Run:

@@ -117,11 +117,8 @@ def text(result: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    parser = measuring.arguments(__doc__)
-    parser.add_argument("--width", type=int, default=Size().width)
-    parser.add_argument("--batch", type=int, default=Size().batch)
-    options = parser.parse_args()
-    result = measure(Size(options.width, options.batch, options.threads), options.repeats)
+    options = attempt.arguments(__doc__).parse_args()
+    result = measure(Size.given(options), options.repeats)
     measuring.tell(result, options.json, lambda: text(result))
 
 

@@ -149,13 +149,10 @@ def text(result: dict[str, Any]) -> str:
 
 
 def main() -> int:
-    parser = measuring.arguments(__doc__)
-    parser.add_argument("--width", type=int, default=Size().width)
-    parser.add_argument("--batch", type=int, default=Size().batch)
+    parser = attempt.arguments(__doc__)
     parser.add_argument("--cpu-time", action="store_true", help="time processes had, not passed")
     options = parser.parse_args()
-    size = Size(options.width, options.batch, options.threads)
-    result = measure(size, options.repeats, options.cpu_time)
+    result = measure(Size.given(options), options.repeats, options.cpu_time)
     measuring.tell(result, options.json, lambda: text(result))
     return 1 if result["loading_torch"] else 0
 

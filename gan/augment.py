@@ -45,13 +45,13 @@ def views(images: Tensor, config: RunConfig, draws: Draws) -> Tensor:
     if not config.data.alters:
         images = to_unit(images)
         return images.repeat(config.views, 1, 1, 1) if config.views > 1 else images
-    make = alter
+    each, data = range(config.views), config.data
     if config.train.compile == "on":
-        make = _compiled()
+        change = _compiled()
+        copies = [change(images, *_numbers(draws, len(images), view), data) for view in each]
     else:
-        images = to_unit(images)
-    numbers = (_numbers(draws, len(images), view) for view in range(config.views))
-    copies = [make(images, *each, config.data) for each in numbers]
+        unit = to_unit(images)
+        copies = [augment(unit, data, draws, view) for view in each]
     return torch.cat(copies) if len(copies) > 1 else copies[0]
 
 
@@ -127,7 +127,7 @@ def _resample(images: Tensor, grid: Tensor) -> Tensor:
 
 @torch.library.custom_op("ganymede::resampled", mutates_args=())
 def _resampled(images: Tensor, grid: Tensor) -> Tensor:
-    """Left to torch as it is: what its compiler makes of it on a CPU is several times slower."""
+    """Left to torch as it is: what its compiler makes of it on a CPU is slower."""
     return _resample(images, grid)
 
 

@@ -20,14 +20,11 @@ def lines(rows: Sequence[StageStatus], width: int | None = None) -> Iterator[str
     widths = [max(map(len, column)) for column in cells]
     indent = sum(widths) + len(widths) * len(_GAP)
     for *row, why in zip(*cells, last, strict=True):
-        first, *more = _wrap(why, max(width - indent, _NARROWEST)) if width else [why]
+        wrapped = textwrap.wrap(why, max(width - indent, _NARROWEST)) if width else []
+        first, *more = wrapped or [why]
         start = "".join(f"{cell:<{n}}{_GAP}" for cell, n in zip(row, widths, strict=True))
         yield (start + first).rstrip()
         yield from (" " * indent + line for line in more)
-
-
-def _wrap(text: str, room: int) -> list[str]:
-    return textwrap.wrap(text, room) or [""]
 
 
 def _cells(row: StageStatus) -> tuple[str, ...]:
