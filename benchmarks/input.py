@@ -35,7 +35,7 @@ from gan.data import DataInfo, ImageSet
 _SIDE, _CLASSES, _WORKERS = 32, 10, 2
 _READY_EACH = 2  # batches that a worker has ready: what DataLoader has them do
 _REST_S = 0.2  # until they do
-_PLAIN_BATCHES, _OWN_BATCHES = 12, 60  # timed in a round
+_PLAIN_BATCHES, _OWN_BATCHES = 12, 400  # timed in a round
 _TRANSFORMS = 300  # for the processor time of one
 
 
@@ -95,6 +95,9 @@ class Plain:
             num_workers=_WORKERS,
             drop_last=True,
             persistent_workers=_WORKERS > 0,
+            # Not forked, which shares this process's memory: its pages would be copied, and the
+            # suite slowed down, whenever it is the first to write to one.
+            multiprocessing_context="spawn" if _WORKERS else None,
             pin_memory=device.type == "cuda",
         )
         self.found = self._endless()

@@ -107,16 +107,43 @@ class Critic(nn.Module):
         return scores, self.fc10(features) if self.fc10 else None
 
 
+def channels_innermost(tensor: Tensor) -> bool:
+    """Whether (B, C, H, W) lies as (B, H, W, C), and not as (B, C, H, W) too."""
+    if tensor.dim() != 4 or tensor.is_contiguous():
+        return False
+    return tensor.is_contiguous(memory_format=torch.channels_last)
+
+
+class UpConvolution(nn.ConvTranspose2d):
+    """A transposed convolution that adds its bias apart where channels are innermost.
+
+    Of such maps, on CPUs, torch's own takes as long for the gradient of the bias, a sum, as for
+    that of the weight.
+    """
+
+    def forward(self, maps: Tensor, output_size: list[int] | None = None) -> Tensor:
+        if self.bias is None or output_size or not channels_innermost(self.weight):
+            return super().forward(maps, output_size)
+        grown = F.conv_transpose2d(
+            maps, self.weight, None, self.stride, self.padding,  # type: ignore[arg-type]
+            self.output_padding, self.groups, self.dilation,
+        )  # fmt: skip
+        return grown + self.bias.to(grown.dtype)[:, None, None]
+
+
 class MapNorm(nn.LayerNorm):
     """LayerNorm over (C, H, W) that takes maps with their channels innermost as they lie.
 
     The norm is over all of them, in whatever order; torch's own first copies such maps, which costs
-    more than it takes.
+    more than it takes. `innermost` has the weights lie as such maps do, which are copied otherwise.
     """
 
+    def innermost(self) -> None:
+        for values in self.parameters():
+            values.data = values.data.permute(1, 2, 0).contiguous().permute(2, 0, 1)
+
     def forward(self, maps: Tensor) -> Tensor:
-        innermost = maps.dim() == 4 and maps.is_contiguous(memory_format=torch.channels_last)
-        if not innermost or maps.is_contiguous():
+        if not channels_innermost(maps):
             return super().forward(maps)
         weight, bias = (values.permute(1, 2, 0) for values in (self.weight, self.bias))
         seen = F.layer_norm(maps.permute(0, 2, 3, 1), weight.shape, weight, bias, self.eps)
@@ -194,7 +221,7 @@ class S0Generator(nn.Module):
     def _layer(self, kind: str) -> nn.Sequential:
         width = self.width
         convolution: nn.Module = (
-            nn.ConvTranspose2d(width, width, 4, stride=2, padding=1)
+            UpConvolution(width, width, 4, stride=2, padding=1)
             if kind == "up"
             else nn.Conv2d(width, width, 3, padding=1)
         )

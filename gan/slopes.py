@@ -60,6 +60,7 @@ def _convolve(
         low = torch.get_autocast_dtype(device)
         images, weight = images.to(low), weight.to(low)
         bias = None if bias is None else bias.to(low)
+    images = images.view_as(images)  # no leaf of the graph: about those the engine gives no answer
     form = _pair(stride), _pair(padding), _pair(dilation), groups
     found: Tensor = _Convolution.apply(images, weight, bias, form)
     return found
@@ -85,7 +86,7 @@ class _Convolution(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, images: Tensor, weight: Tensor, bias: Tensor | None, form: Any) -> Tensor:
         ctx.save_for_backward(images, weight)
-        ctx.form, ctx.with_bias = form, bias is not None
+        ctx.form = form
         return F.conv2d(images, weight, bias, *form)
 
     @staticmethod
@@ -93,7 +94,11 @@ class _Convolution(torch.autograd.Function):
         images, weight = ctx.saved_tensors
         if torch.is_grad_enabled():
             return _ConvolutionSlope.apply(*gradients, images, weight, ctx.form), None, None, None
-        wanted = [ctx.needs_input_grad[0], ctx.needs_input_grad[1], ctx.with_bias]
+        before = ctx.next_functions[0][0]
+        # `needs_input_grad` says whether images could be asked for, and the penalty's always could;
+        # this (not public, but in all versions that we support) whether they are, in this pass.
+        asked = before is not None and torch._C._will_engine_execute_node(before)
+        wanted = [asked, *ctx.needs_input_grad[1:3]]
         return *_backward(gradients[0], images, weight, ctx.form, wanted), None
 
 
@@ -137,6 +142,7 @@ class _LayerNorm(torch.autograd.Function):
         maps = maps.contiguous()
         found, mean, rstd = torch.native_layer_norm(maps, weight.shape, weight, bias, eps)
         ctx.save_for_backward(maps, weight, bias, mean, rstd)
+        ctx.eps = eps
         return found
 
     @staticmethod
@@ -144,7 +150,8 @@ class _LayerNorm(torch.autograd.Function):
         maps, weight, bias, mean, rstd = ctx.saved_tensors
         gradient = gradients[0].contiguous()
         if torch.is_grad_enabled():
-            return _LayerNormSlope.apply(gradient, maps, weight, mean, rstd), None, None, None
+            found = _LayerNormSlope.apply(gradient, maps, weight, mean, rstd, ctx.eps)
+            return found, None, None, None
         return *_norm_backward(gradient, (maps, mean, rstd), list(weight.shape), weight, bias), None
 
 
@@ -170,10 +177,17 @@ class _LayerNormSlope(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, gradient: Tensor, maps: Tensor, weight: Tensor, mean: Tensor, rstd: Tensor
+        ctx: Any,
+        gradient: Tensor,
+        maps: Tensor,
+        weight: Tensor,
+        mean: Tensor,
+        rstd: Tensor,
+        eps: float,
     ) -> Tensor:
         slope = _norm_backward(gradient, (maps, mean, rstd), list(weight.shape), weight)[0]
         ctx.save_for_backward(gradient, maps, weight, mean, rstd, slope)
+        ctx.eps = eps
         return slope
 
     @staticmethod
@@ -185,25 +199,22 @@ class _LayerNormSlope(torch.autograd.Function):
         projected = _norm_backward(back, (maps, mean, rstd), form, *ones)[0]
         of_weight = _summed_product(gradient, projected, weight, rstd)
         # In the arithmetic of the maps, in which all of their size has to be to be fast.
-        weight, mean, rstd = (values.to(maps.dtype) for values in (weight, mean * rstd, rstd))
+        weight, rstd = weight.to(maps.dtype), rstd.to(maps.dtype)
         weight = weight.contiguous()  # once; a permuted one slows down each product
-        unit = torch.addcmul(-mean, maps, rstd)
+        unit = torch.native_layer_norm(maps, form, None, None, ctx.eps)[0]
         weighted = gradient * weight
         # Back to x; the factors are one number each time that something was normalised.
         of_maps = unit * (-rstd * _mean(back, slope, rstd))
         of_maps.addcmul_(projected, -rstd * _mean(weighted, unit, rstd))
         of_maps.addcmul_(slope, -rstd * _mean(back, unit, rstd))
-        return projected * weight, of_maps, of_weight, None, None
+        return projected * weight, of_maps, of_weight, None, None, None
 
 
 def _mean(first: Tensor, second: Tensor, form: Tensor) -> Tensor:
     """The mean of the product of two (B, ...) over the sides where `form` has 1; in its shape."""
     count = form.numel()
     first, second = first.reshape(count, -1), second.reshape(count, -1)
-    if first.dtype == torch.float32:
-        products = torch.linalg.vecdot(first, second)
-    else:  # faster, and rounded at the end alone; in float32 it is the slower one
-        products = torch.bmm(first[:, None], second[:, :, None])
+    products = torch.linalg.vecdot(first, second)
     return (products / first.shape[1]).view(form.shape)
 
 

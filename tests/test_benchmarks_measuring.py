@@ -18,6 +18,18 @@ def test_every_round_times_all_and_begins_with_another() -> None:
     assert all(taken > 0 for of_one in times.seconds.values() for taken in of_one)
 
 
+def test_what_leads_into_a_turn_is_not_timed() -> None:
+    clock, called = [0.0], []
+
+    def task() -> None:
+        clock[0] += 1 if called else 100  # the first call of all is slow
+        called.append(None)
+
+    times = measuring.in_turn({"a": task}, 3, warm_ups=0, clock=lambda: clock[0], lead_in=2)
+    assert times.seconds == {"a": [1, 1, 1]}
+    assert len(called) == 3 * (2 + 1)
+
+
 def test_ratios_are_those_of_the_same_round() -> None:
     """The third round was disturbed: it slowed both down, and the ratio holds."""
     times = measuring.Times({"plain": [2.0, 2.2, 20.0, 2.0], "ours": [1.0, 1.0, 10.0, 0.5]})

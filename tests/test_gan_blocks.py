@@ -8,7 +8,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gan.blocks import Critic, HeadOptions, MapNorm, MinibatchDiscrimination, S0Critic, S0Generator
+from gan.blocks import (
+    Critic,
+    HeadOptions,
+    MapNorm,
+    MinibatchDiscrimination,
+    S0Critic,
+    S0Generator,
+    UpConvolution,
+)
 from gan.slopes import SlopeOfImages
 
 HEADS = HeadOptions(classes=10)
@@ -159,3 +167,45 @@ def test_norm_of_maps_with_channels_innermost_is_the_same_norm() -> None:
     for mode in (nullcontext(), SlopeOfImages()):
         for found, known in zip(derived(norm, innermost, mode), expected, strict=True):
             torch.testing.assert_close(found, known, rtol=1e-9, atol=1e-9)
+
+
+def test_norm_whose_weights_lie_innermost_is_the_same_norm() -> None:
+    torch.manual_seed(4)
+    norm = MapNorm([4, 6, 5])
+    for parameter in norm.parameters():
+        nn.init.normal_(parameter)
+    maps = torch.randn(3, 4, 6, 5).to(memory_format=torch.channels_last)
+    before = {name: values.clone() for name, values in norm.state_dict().items()}
+    expected = norm(maps)
+    norm.innermost()
+    assert norm.weight.permute(1, 2, 0).is_contiguous()
+    assert all(torch.equal(values, before[name]) for name, values in norm.state_dict().items())
+    assert torch.equal(norm(maps), expected)
+    norm(maps).sum().backward()
+    assert norm.weight.grad.stride() == norm.weight.stride()
+
+
+@pytest.mark.parametrize("innermost", [False, True])
+def test_a_bias_that_is_added_apart_is_the_same_bias(innermost: bool) -> None:
+    """Values and all gradients, in float64; by one way or the other, as the weights lie."""
+    torch.manual_seed(5)
+    ours = UpConvolution(4, 3, 4, stride=2, padding=1).double()
+    stock = nn.ConvTranspose2d(4, 3, 4, stride=2, padding=1).double()
+    stock.load_state_dict(ours.state_dict())
+    if innermost:
+        ours.to(memory_format=torch.channels_last)
+    maps = torch.randn(2, 4, 5, 5, dtype=torch.float64)
+    outcomes = []
+    for layer in (ours, stock):
+        given = maps.clone().requires_grad_()
+        found = layer(given)
+        slopes = torch.autograd.grad(found.sin().sum(), [given, *layer.parameters()])
+        outcomes.append([found, *slopes])
+    for mine, theirs in zip(*outcomes, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-12, atol=1e-12)
+
+
+def test_a_bias_that_is_added_apart_leaves_maps_in_bfloat16() -> None:
+    layer = UpConvolution(4, 3, 4, stride=2, padding=1).to(memory_format=torch.channels_last)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert layer(torch.randn(2, 4, 5, 5)).dtype == torch.bfloat16

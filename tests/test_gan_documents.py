@@ -80,7 +80,8 @@ def test_s3_transposed_convolutions_without_padding() -> None:
             sides.append(maps.shape[-1])
         assert sides == expected
     for recipe in ("acgan", "cats", "dcgan-mnist"):
-        ups = [m for m in networks(recipe)["generator"].modules() if type(m) is nn.ConvTranspose2d]
+        layers = networks(recipe)["generator"].modules()
+        ups = [m for m in layers if isinstance(m, nn.ConvTranspose2d)]
         assert ups
         assert all((m.kernel_size, m.stride, m.padding) == ((4, 4), (2, 2), (1, 1)) for m in ups)
 

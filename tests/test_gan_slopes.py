@@ -2,10 +2,12 @@
 
 import contextlib
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from gan.blocks import HeadOptions, S0Critic
 from gan.losses import gradient_penalty
@@ -104,3 +106,38 @@ def test_outside_of_it_nothing_is_replaced() -> None:
     assert type(outside.grad_fn).__name__ == "ConvolutionBackward0"
     assert type(inside.grad_fn).__name__ == "_ConvolutionBackward"
     assert torch.equal(inside, outside)
+
+
+class Asked(TorchDispatchMode):
+    """Which gradients (of images, weight, bias) each backward pass of a convolution computes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.masks: list[list[bool]] = []
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        if function is torch.ops.aten.convolution_backward.default:
+            self.masks.append(list(args[-1]))
+        return function(*args, **(kwargs or {}))
+
+
+def test_images_whose_gradient_nobody_asks_for_get_none() -> None:
+    """The weights' pass comes after the penalty has had the images' slope."""
+    convolution = nn.Conv2d(3, 4, 3)
+    images = torch.randn(2, 3, 8, 8, requires_grad=True)
+
+    def loss() -> Tensor:
+        with SlopeOfImages():
+            score = convolution(images).square().sum()
+        (slope,) = torch.autograd.grad(score, images, create_graph=True)
+        return slope.square().sum()
+
+    with Asked() as asked:
+        loss().backward(inputs=list(convolution.parameters()))
+    assert images.grad is None
+    assert asked.masks[-1] == [False, True, True]  # of the first derivative's graph, the last
+    with Asked() as asked:
+        torch.autograd.grad(loss(), [images, convolution.weight])
+    assert asked.masks[-1][:2] == [True, True]

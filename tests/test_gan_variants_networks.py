@@ -75,12 +75,19 @@ def test_s0_layer_norms_hold_a_fifth_of_the_critic() -> None:
     assert sum(map(count, norms)) == 708_736
 
 
+def kind(layer: nn.Module) -> str:
+    """torch's name of a layer, of one of our own that computes the same too."""
+    return next(
+        known.__name__ for known in type(layer).mro() if known.__module__.startswith("torch")
+    )
+
+
 def shapes_of(network: nn.Module, given: Tensor) -> list[tuple[str, Shape]]:
     """(kind, shape of one image's output) of every layer that has one of its own, in order."""
     seen: list[tuple[str, Shape]] = []
     hooks = [
         module.register_forward_hook(
-            lambda layer, _, out: seen.append((type(layer).__name__, tuple(out.shape[1:])))
+            lambda layer, _, out: seen.append((kind(layer), tuple(out.shape[1:])))
         )
         for module in network.modules()
         if isinstance(module, COUNTED)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gan import arithmetic, evaluation, optim, rng
-from gan.blocks import Critic
+from gan.blocks import Critic, MapNorm
 from gan.config import AdamConfig, RunConfig
 from gan.data import ImageSet
 from gan.distributed import World
@@ -36,6 +36,9 @@ class Variant(ABC):
         layout = torch.channels_last if config.train.channels_last else torch.preserve_format
         for network in self.networks.values():
             network.to(device, memory_format=layout)  # type: ignore[call-overload]
+            if config.train.channels_last:
+                for norm in (m for m in network.modules() if isinstance(m, MapNorm)):
+                    norm.innermost()
         compiled = train.compile == "on"
         self.called = {
             name: arithmetic.compiled(network) if compiled else network
