@@ -142,7 +142,6 @@ class _LayerNorm(torch.autograd.Function):
         maps = maps.contiguous()
         found, mean, rstd = torch.native_layer_norm(maps, weight.shape, weight, bias, eps)
         ctx.save_for_backward(maps, weight, bias, mean, rstd)
-        ctx.eps = eps
         return found
 
     @staticmethod
@@ -150,26 +149,11 @@ class _LayerNorm(torch.autograd.Function):
         maps, weight, bias, mean, rstd = ctx.saved_tensors
         gradient = gradients[0].contiguous()
         if torch.is_grad_enabled():
-            found = _LayerNormSlope.apply(gradient, maps, weight, mean, rstd, ctx.eps)
-            return found, None, None, None
-        return *_norm_backward(gradient, (maps, mean, rstd), list(weight.shape), weight, bias), None
-
-
-def _norm_backward(
-    gradient: Tensor, statistics: tuple[Tensor, ...], form: list[int], *affine: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of maps, weight and bias; the last two are of no meaning without a bias.
-
-    `statistics` are the maps, their mean and 1 / s; `form` the sides that are normalised; `affine`
-    weight and bias, the weight alone, or none for P itself.
-    """
-    maps, mean, rstd = statistics
-    weight, bias = (*affine, None, None)[:2]
-    wanted = [True, bias is not None, bias is not None]
-    found: tuple[Tensor, Tensor, Tensor] = torch.ops.aten.native_layer_norm_backward(
-        gradient, maps, form, mean, rstd, weight, bias, wanted
-    )
-    return found
+            return _LayerNormSlope.apply(gradient, maps, weight, mean, rstd), None, None, None
+        found: tuple[Tensor, ...] = torch.ops.aten.native_layer_norm_backward(
+            gradient, maps, list(weight.shape), mean, rstd, weight, bias, [True, True, True]
+        )
+        return *found, None
 
 
 class _LayerNormSlope(torch.autograd.Function):
@@ -177,45 +161,73 @@ class _LayerNormSlope(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any,
-        gradient: Tensor,
-        maps: Tensor,
-        weight: Tensor,
-        mean: Tensor,
-        rstd: Tensor,
-        eps: float,
+        ctx: Any, gradient: Tensor, maps: Tensor, weight: Tensor, mean: Tensor, rstd: Tensor
     ) -> Tensor:
-        slope = _norm_backward(gradient, (maps, mean, rstd), list(weight.shape), weight)[0]
-        ctx.save_for_backward(gradient, maps, weight, mean, rstd, slope)
-        ctx.eps = eps
+        slope, along = _project(gradient * _low(weight, maps), maps, mean, rstd)
+        ctx.save_for_backward(gradient, maps, weight, mean, rstd, slope, along)
         return slope
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        gradient, maps, weight, mean, rstd, slope = ctx.saved_tensors
-        back, form = gradients[0].contiguous(), list(weight.shape)
-        # With low maps it wants a float32 weight, from which it sees what to add in.
-        ones = () if back.dtype == weight.dtype else (torch.ones_like(weight),)
-        projected = _norm_backward(back, (maps, mean, rstd), form, *ones)[0]
+        gradient, maps, weight, mean, rstd, slope, along = ctx.saved_tensors
+        back = gradients[0].contiguous()
+        projected, of_back = _project(back, maps, mean, rstd)
         of_weight = _summed_product(gradient, projected, weight, rstd)
-        # In the arithmetic of the maps, in which all of their size has to be to be fast.
-        weight, rstd = weight.to(maps.dtype), rstd.to(maps.dtype)
-        weight = weight.contiguous()  # once; a permuted one slows down each product
-        unit = torch.native_layer_norm(maps, form, None, None, ctx.eps)[0]
-        weighted = gradient * weight
         # Back to x; the factors are one number each time that something was normalised.
-        of_maps = unit * (-rstd * _mean(back, slope, rstd))
-        of_maps.addcmul_(projected, -rstd * _mean(weighted, unit, rstd))
-        of_maps.addcmul_(slope, -rstd * _mean(back, unit, rstd))
-        return projected * weight, of_maps, of_weight, None, None, None
+        of_maps = _normalised(maps, mean, rstd, -rstd * _mean_product(back, slope, rstd))
+        of_maps.addcmul_(projected, (-rstd * along).to(maps.dtype))
+        of_maps.addcmul_(slope, (-rstd * of_back).to(maps.dtype))
+        return projected * _low(weight, maps), of_maps, of_weight, None, None
 
 
-def _mean(first: Tensor, second: Tensor, form: Tensor) -> Tensor:
-    """The mean of the product of two (B, ...) over the sides where `form` has 1; in its shape."""
-    count = form.numel()
-    first, second = first.reshape(count, -1), second.reshape(count, -1)
-    products = torch.linalg.vecdot(first, second)
-    return (products / first.shape[1]).view(form.shape)
+def _low(weight: Tensor, maps: Tensor) -> Tensor:
+    """A weight in the arithmetic of the maps: in which all of their size has to be to be fast.
+
+    Laid out as they are, once, since a permuted one slows down each product.
+    """
+    return weight.to(maps.dtype).contiguous()
+
+
+# Each time that layer norm normalises, it does to some numbers what batch norm does to a channel.
+# Seen as such, P and the means of products cost one pass, and are added up in float32.
+
+
+def _project(gradient: Tensor, maps: Tensor, mean: Tensor, rstd: Tensor) -> tuple[Tensor, Tensor]:
+    """P(u) of a gradient u like the maps, and mean(u h), in the shape of `rstd`."""
+    slope, products = _channels_backward(gradient, maps, mean, rstd, [True, True, False])[:2]
+    return slope.view_as(maps), _per_number(products, maps, rstd)
+
+
+def _mean_product(first: Tensor, second: Tensor, rstd: Tensor) -> Tensor:
+    """mean(u v) of two like the maps, in the shape of `rstd`."""
+    as_they_are = torch.zeros_like(rstd), torch.ones_like(rstd)
+    products = _channels_backward(first, second, *as_they_are, [False, True, False])[1]
+    return _per_number(products, first, rstd)
+
+
+def _per_number(products: Tensor, maps: Tensor, rstd: Tensor) -> Tensor:
+    return products.view_as(rstd) * (rstd.numel() / maps.numel())
+
+
+def _channels_backward(
+    gradient: Tensor, maps: Tensor, mean: Tensor, rstd: Tensor, wanted: list[bool]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Batch norm's backward pass; its weight is 1, whose gradient is the sum of u h."""
+    form, ones = (1, rstd.numel(), -1), torch.ones_like(rstd).flatten()
+    found: tuple[Tensor, Tensor, Tensor] = torch.ops.aten.native_batch_norm_backward(
+        gradient.reshape(form), maps.reshape(form), ones, None, None, mean.flatten(),
+        rstd.flatten(), True, 0.0, wanted,
+    )  # fmt: skip
+    return found
+
+
+def _normalised(maps: Tensor, mean: Tensor, rstd: Tensor, factor: Tensor) -> Tensor:
+    """The normalised maps, h, times a factor in the shape of `rstd`."""
+    seen, variance = maps.reshape(1, rstd.numel(), -1), rstd.pow(-2)
+    found: Tensor = torch.native_batch_norm(
+        seen, factor.flatten(), None, mean.flatten(), variance.flatten(), False, 0.0, 0.0
+    )[0]
+    return found.view_as(maps)
 
 
 def _summed_product(first: Tensor, second: Tensor, weight: Tensor, form: Tensor) -> Tensor:
