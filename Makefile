@@ -6,7 +6,7 @@ READY := .venv/ready
 
 .PHONY: demo test lint campaign kills crashes faults events overhead status-speed visual-speed \
 	checkerboard step-speed input-speed checkpoint-speed samples-speed submit-speed startup-speed \
-	resume-speed scaling clean
+	resume-speed scaling gpu-speed clean
 
 demo: $(READY)  ## train, sample, measure, draw and report, on the digits inside scikit-learn
 	$(BIN)/ganymede run demo
@@ -70,6 +70,11 @@ checkerboard: $(READY)  ## what three ways of doubling a picture leave in it
 step-speed: $(READY)  ## the update of every system against the plainest loop, and where its time goes
 	$(BIN)/python -m benchmarks.train_step --recipe all --width 32 --batch-size 32 --update-only --channels-last
 	$(BIN)/python -m benchmarks.roofline
+
+gpu-speed: $(READY)  ## what docs/performance.md has no figures of yet: S0 at its own size, on a GPU
+	$(BIN)/python -m benchmarks.train_step --recipe acgan,classifier --width 196 --batch-size 128 --update-only --channels-last
+	$(BIN)/python -m benchmarks.roofline --recipe acgan,classifier --width 196 --batch-size 128 --channels-last
+	$(BIN)/python -m benchmarks.input --batch 128
 
 $(READY): setup.cfg pyproject.toml
 	$(PYTHON) -m venv .venv

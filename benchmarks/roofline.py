@@ -1,13 +1,14 @@
 """Where a step's time goes, and how near it comes to what the machine can do.
 
-    python -m benchmarks.roofline [--recipe acgan] [--width 64] [--batch-size 64]
+    python -m benchmarks.roofline [--recipe acgan,...] [--width 64] [--batch-size 64]
         [--precision float32,bfloat16] [--channels-last] [--cpu-time]
         [--repeats 7] [--threads 2] [--json]
 
 The ceilings are measured: products of square matrices, and copies of a block that no cache holds,
 in the same arithmetic and threads, in turn with the step. The step's work is what torch counts of
-its convolutions and products (torch.utils.flop_counter); its share is of the matrix rate. Times by
-kind are of one profiled step, of operations by themselves, without those that they call.
+its convolutions and products (torch.utils.flop_counter); its share is of the matrix rate. An epoch
+is the update alone on CIFAR-10's 50,000 training images, a short last batch dropped. Times by kind
+are of one profiled step, of operations by themselves, without those that they call.
 """
 
 import argparse
@@ -26,6 +27,8 @@ from benchmarks import measuring, train_step
 from gan import numerics
 
 _SIDE, _BLOCK = 2048, 1 << 26  # of the matrices; float32 numbers of the block that is copied
+_LARGER = 4  # times the side on a GPU, which smaller matrices leave idle
+_EPOCH_IMAGES = 50_000
 _KINDS = {  # the first that one of whose words is in an operation's name
     "convolutions": ("convolution", "conv2d", "mkldnn"),
     "layer norm, batch norm": ("norm",),
@@ -60,10 +63,15 @@ class Counter(TorchDispatchMode):
 def ceilings(precision: str, device: torch.device) -> dict[str, Callable[[], object]]:
     """What measures the matrix rate and the memory rate, by name."""
     kind = torch.bfloat16 if precision == "bfloat16" else torch.float32
-    left, right = (torch.randn(_SIDE, _SIDE, device=device).to(kind) for _ in range(2))
+    side = _side(device)
+    left, right = (torch.randn(side, side, device=device).to(kind) for _ in range(2))
     block = torch.zeros(_BLOCK, device=device)
     target = torch.empty_like(block)
     return {"matrix": lambda: left @ right, "copy": lambda: target.copy_(block)}
+
+
+def _side(device: torch.device) -> int:
+    return _SIDE * (_LARGER if device.type == "cuda" else 1)
 
 
 def kinds(step: Callable[[], object], device: torch.device) -> dict[str, float]:
@@ -100,11 +108,13 @@ def measure(settings: train_step.Settings, recipe: str, precision: str) -> dict[
     settle = measuring.settle_on(device)
     times = measuring.in_turn(tasks, settings.repeats, 2, settle, settings.clock)
     pairs = zip(times.seconds["step"], times.seconds["matrix"], strict=True)
-    product = 2 * _SIDE**3
+    product = 2 * _side(device) ** 3
+    steps = _EPOCH_IMAGES // config.train.batch_size
     return {
         "recipe": recipe,
         "precision": precision,
         "step_seconds": times.median("step"),
+        "epoch_seconds": steps * times.median("step"),
         "step_gflop": work / 1e9,
         "step_gflop_per_s": work / times.median("step") / 1e9,
         "matrix_gflop_per_s": product / times.median("matrix") / 1e9,
@@ -120,6 +130,7 @@ def table(found: list[dict[str, Any]]) -> str:
     heads = ["", *(f"{f['recipe']}, {f['precision']}" for f in found)]
     told = {
         "seconds a step": [f"{f['step_seconds']:.3f}" for f in found],
+        "seconds an epoch": [f"{f['epoch_seconds']:.1f}" for f in found],
         "work of a step, GFLOP": [f"{f['step_gflop']:.1f}" for f in found],
         "rate of a step, GFLOP/s": [f"{f['step_gflop_per_s']:.0f}" for f in found],
         "matrix product, GFLOP/s": [f"{f['matrix_gflop_per_s']:.0f}" for f in found],
@@ -133,7 +144,7 @@ def table(found: list[dict[str, Any]]) -> str:
 
 def parsed() -> argparse.Namespace:
     parser = measuring.arguments(__doc__)
-    parser.add_argument("--recipe", default="acgan")
+    parser.add_argument("--recipe", default="acgan", help="names with commas between")
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--precision", default="float32,bfloat16")
@@ -152,8 +163,8 @@ def main() -> None:
         cpu_time=options.cpu_time,
         channels_last=options.channels_last,
     )
-    names = options.precision.split(",")
-    found = [measure(settings, options.recipe, name) for name in names]
+    wanted = [(r, p) for r in options.recipe.split(",") for p in options.precision.split(",")]
+    found = [measure(settings, recipe, precision) for recipe, precision in wanted]
     measuring.tell({"rows": found}, options.json, lambda: table(found))
 
 

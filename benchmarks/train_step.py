@@ -39,7 +39,7 @@ FAMILIES = (
 )  # fmt: skip
 _IMAGES = 2048
 _WORKERS = 2
-_LEAD_IN = 1  # steps of a turn that are not timed: they find memory as the others left it
+_LEAD_IN = 3  # steps of a turn that are not timed: they find memory as the others left it
 _COLOURS = {"cifar10": 3, "folder": 3, "svhn": 3}
 
 

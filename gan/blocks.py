@@ -128,7 +128,7 @@ class UpConvolution(nn.ConvTranspose2d):
             maps, self.weight, None, self.stride, self.padding,  # type: ignore[arg-type]
             self.output_padding, self.groups, self.dilation,
         )  # fmt: skip
-        return grown + self.bias.to(grown.dtype)[:, None, None]
+        return grown.add_(self.bias.to(grown.dtype)[:, None, None])
 
 
 class MapNorm(nn.LayerNorm):

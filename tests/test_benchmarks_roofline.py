@@ -23,6 +23,7 @@ def test_it_tells_rates_and_times(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = train_step.Settings(width=4, batch_size=4, image_size=8, repeats=2, threads=1)
     found = roofline.measure(settings, "acgan", "float32")
     assert found["step_gflop"] > 0
+    assert found["epoch_seconds"] == pytest.approx(12_500 * found["step_seconds"])
     assert found["matrix_gflop_per_s"] > 0
     assert found["share_of_matrix_rate"] > 0
     assert sum(found["time_by_kind"].values()) == pytest.approx(1)
