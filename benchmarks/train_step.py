@@ -2,7 +2,7 @@
 
     python -m benchmarks.train_step [--recipe acgan,...|all] [--width N] [--batch-size N]
         [--image-size N] [--precision float32,bfloat16] [--update-only] [--memory]
-        [--compile] [--channels-last] [--cpu-time] [--repeats 7] [--threads 2] [--json]
+        [--compile] [--channels-last] [--cpu-time] [--steps 1] [--repeats 7] [--threads 2] [--json]
 
 Both train the same networks from the same weights, in turn, in one process (see
 benchmarks/plain.py). Without --update-only a step begins with its images: from torchvision's
@@ -11,12 +11,13 @@ workers read ahead while the suite has its turn, which slows the suite down and 
 Images are random bytes of the recipe's shape. The suite also has the C library keep freed memory;
 for the plain loop's turns that is put off. --memory adds the plain loop with memory kept, --compile
 the suite with its networks compiled, in each arithmetic; --channels-last lays out all of the
-suite's maps so. --cpu-time counts the time that the process had a processor, for a machine that is
-busy with other things: only with one thread, and without a loader's workers, do its ratios mean the
-same.
+suite's maps so. --steps is how many are timed in a turn, for those that are short. --cpu-time
+counts the time that the process had a processor, for a machine that is busy with other things: only
+with one thread, and without a loader's workers, do its ratios mean the same.
 """
 
 import argparse
+import functools
 import sys
 import time
 from collections.abc import Callable
@@ -58,6 +59,7 @@ class Settings:
     cpu_time: bool = False
     compiled: bool = False
     channels_last: bool = False
+    steps: int = 1
 
     @property
     def clock(self) -> Callable[[], float]:
@@ -154,7 +156,13 @@ def tasks_of(config: RunConfig, settings: Settings) -> dict[str, Callable[[], ob
     if settings.memory:
         steps["plain, memory kept"] = Plain(first, images, kept=True)
     steps |= suites
-    return {name: s.update if settings.update_only else s.whole for name, s in steps.items()}
+    each = {name: s.update if settings.update_only else s.whole for name, s in steps.items()}
+    return {name: functools.partial(_in_a_row, step, settings.steps) for name, step in each.items()}
+
+
+def _in_a_row(step: Callable[[], object], count: int) -> None:
+    for _ in range(count):
+        step()
 
 
 def measure(recipe: str, settings: Settings) -> dict[str, Any]:
@@ -164,15 +172,15 @@ def measure(recipe: str, settings: Settings) -> dict[str, Any]:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     settle = measuring.settle_on(device)
     times = measuring.in_turn(tasks, settings.repeats, 1, settle, settings.clock, _LEAD_IN)
-    batch = config.train.batch_size
+    batch, step = config.train.batch_size, {n: times.median(n) / settings.steps for n in tasks}
     return {
         "recipe": recipe,
         "variant": config.variant,
         "batch_size": batch,
         "image_size": config.data.image_size,
         "width": getattr(getattr(config, "model"), "width", None),  # noqa: B009
-        "seconds": {name: times.median(name) for name in tasks},
-        "images_per_second": {name: batch / times.median(name) for name in tasks},
+        "seconds": step,
+        "images_per_second": {name: batch / seconds for name, seconds in step.items()},
         "times_as_fast": times.speedups("plain"),
     }
 
@@ -203,6 +211,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--channels-last", action="store_true", help="the suite's layout")
     parser.add_argument("--compile", action="store_true", help="the suite compiled too")
     parser.add_argument("--cpu-time", action="store_true", help="time this process had, not passed")
+    parser.add_argument("--steps", type=int, default=1, help="in a turn, timed together")
     return parser.parse_args()
 
 
@@ -220,6 +229,7 @@ def main() -> None:
         options.cpu_time,
         options.compile,
         options.channels_last,
+        options.steps,
     )
     names = FAMILIES if options.recipe == "all" else options.recipe.split(",")
     found = []

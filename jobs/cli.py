@@ -154,7 +154,8 @@ def show_status(arguments: Sequence[str]) -> int:
     for problem in seen.problems:
         print(f"{_PROG}: {problem}", file=sys.stderr)
     if options.json:
-        print(json.dumps([row.as_json() for row in seen.rows], indent=2))
+        rows = ",\n".join(json.dumps(row.as_json()) for row in seen.rows)  # a line for each
+        print(f"[\n{rows}\n]")
     elif seen.rows:
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
         print("\n".join(table.lines(seen.rows, width)))
