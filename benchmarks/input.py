@@ -95,8 +95,7 @@ class Plain:
             num_workers=_WORKERS,
             drop_last=True,
             persistent_workers=_WORKERS > 0,
-            # Not forked, which shares this process's memory: its pages would be copied, and the
-            # suite slowed down, whenever it is the first to write to one.
+            # Not forked: what workers share with this process is slower to write to, for it.
             multiprocessing_context="spawn" if _WORKERS else None,
             pin_memory=device.type == "cuda",
         )

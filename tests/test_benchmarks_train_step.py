@@ -71,7 +71,7 @@ def test_it_tells_ratios_of_what_was_asked(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked = "--recipe acgan,gan-mnist --width 4 --batch-size 8 --repeats 2 --threads 1 --memory"
-    words = [*asked.split(), "--update-only", "--precision", "float32", "--json"]
+    words = [*asked.split(), "--update-only", "--precision", "float32", "--json", "--steps", "2"]
     monkeypatch.setattr(sys, "argv", ["train_step", *words])
     train_step.main()
     found = json.loads(capsys.readouterr().out)
@@ -81,3 +81,16 @@ def test_it_tells_ratios_of_what_was_asked(
         assert row["times_as_fast"]["plain"] == {"median": 1.0, "least": 1.0, "most": 1.0}
         assert row["images_per_second"]["float32"] == pytest.approx(8 / row["seconds"]["float32"])
     assert train_step.table(found).count("\n") == 3
+
+
+def test_steps_of_a_turn_are_told_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[None] = []
+    monkeypatch.setattr(train_step.Suite, "update", lambda self: done.append(None))
+    monkeypatch.setattr(train_step.Plain, "update", lambda self: done.append(None))
+    settings = train_step.Settings(
+        4, 8, update_only=True, repeats=2, threads=1, precisions=("float32",), steps=5
+    )
+    turns = (1 + 2) * 2  # of both, the warm-up among them
+    monkeypatch.setattr(train_step, "_LEAD_IN", 1)
+    train_step.measure("gan-mnist", settings)
+    assert len(done) == turns * 2 * 5

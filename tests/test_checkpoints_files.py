@@ -1,3 +1,4 @@
+import math
 import os
 import time
 from pathlib import Path
@@ -14,6 +15,34 @@ def test_replacing_is_all_or_nothing_on_a_full_disk(small_disk: Path) -> None:
         files.write_bytes(path, bytes(8 << 20))
     assert files.read_json(path) == {"kept": True}
     assert [p.name for p in small_disk.iterdir()] == ["value.json"]
+
+
+def test_json_reads_as_python_wrote_it(tmp_path: Path) -> None:
+    """What JSON does not have included: a loss that is no number, and a seed of 64 bits or more."""
+    path = tmp_path / "value.json"
+    value = {
+        "seed": (1 << 63) - 1,
+        "huge": 1 << 70,
+        "s": 0.1 + 0.2,
+        "inf": math.inf,
+        "long": "x" * 200_000,
+    }
+    files.write_json(path, value)
+    assert files.read_json(path) == value
+    files.write_json(path, {"loss": math.nan, "name": "Zoë \U0001f600"})
+    found = files.read_json(path)
+    assert math.isnan(found["loss"])
+    assert found["name"] == "Zoë \U0001f600"
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"a": 1} x', b'{"a": "\xff"}'])
+def test_damaged_json_is_a_value_error(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "value.json"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"."):
+        files.read_json(path)
+    with pytest.raises(OSError, match=r"."):
+        files.read_json(tmp_path)
 
 
 def test_creating_lets_one_caller_win(tmp_path: Path) -> None:
