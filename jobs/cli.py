@@ -154,8 +154,8 @@ def show_status(arguments: Sequence[str]) -> int:
     for problem in seen.problems:
         print(f"{_PROG}: {problem}", file=sys.stderr)
     if options.json:
-        rows = ",\n".join(json.dumps(row.as_json()) for row in seen.rows)  # a line for each
-        print(f"[\n{rows}\n]")
+        rows = ",\n ".join(json.dumps(row.as_json()) for row in seen.rows)  # a line for each
+        print(f"[{rows}]")
     elif seen.rows:
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
         print("\n".join(table.lines(seen.rows, width)))
