@@ -74,6 +74,7 @@ step-speed: $(READY)  ## the update of every system against the plainest loop, a
 gpu-speed: $(READY)  ## what docs/performance.md has no figures of yet: S0 at its own size, on a GPU
 	$(BIN)/python -m benchmarks.train_step --recipe acgan,classifier --width 196 --batch-size 128 --update-only --channels-last
 	$(BIN)/python -m benchmarks.roofline --recipe acgan,classifier --width 196 --batch-size 128 --channels-last
+	$(BIN)/python -m benchmarks.one_graph --width 196 --batch-size 128 --channels-last
 	$(BIN)/python -m benchmarks.input --batch 128
 
 $(READY): setup.cfg pyproject.toml
