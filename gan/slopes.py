@@ -213,9 +213,9 @@ def _channels_backward(
     gradient: Tensor, maps: Tensor, mean: Tensor, rstd: Tensor, wanted: list[bool]
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Batch norm's backward pass; its weight is 1, whose gradient is the sum of u h."""
-    form = 1, rstd.numel(), -1
+    form, ones = (1, rstd.numel(), -1), torch.ones_like(rstd).flatten()
     found: tuple[Tensor, Tensor, Tensor] = torch.ops.aten.native_batch_norm_backward(
-        gradient.reshape(form), maps.reshape(form), None, None, None, mean.flatten(),
+        gradient.reshape(form), maps.reshape(form), ones, None, None, mean.flatten(),
         rstd.flatten(), True, 0.0, wanted,
     )  # fmt: skip
     return found
