@@ -95,7 +95,7 @@ class Plain:
             num_workers=_WORKERS,
             drop_last=True,
             persistent_workers=_WORKERS > 0,
-            # Not forked: what workers share with this process is slower to write to, for it.
+            # Not forked: workers would share the memory of the process that is measured.
             multiprocessing_context="spawn" if _WORKERS else None,
             pin_memory=device.type == "cuda",
         )

@@ -117,8 +117,7 @@ def channels_innermost(tensor: Tensor) -> bool:
 class UpConvolution(nn.ConvTranspose2d):
     """A transposed convolution that adds its bias apart where channels are innermost.
 
-    Of such maps, on CPUs, torch's own takes as long for the gradient of the bias, a sum, as for
-    that of the weight.
+    Of such maps, on CPUs, torch's own is slow at the gradient of the bias, which is but a sum.
     """
 
     def forward(self, maps: Tensor, output_size: list[int] | None = None) -> Tensor:

@@ -70,7 +70,7 @@ class Overview:
 
 def _adopt(overview: Overview) -> None:
     Overview._of_process = overview
-    gc.disable()  # the process ends with the answer, and looking for rubbish takes a tenth of it
+    gc.disable()  # the process ends with the answer: nothing needs to be cleared away
 
 
 def _look(start: int) -> Seen:
