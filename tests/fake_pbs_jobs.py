@@ -120,8 +120,9 @@ class Job:
         self.tasks, self.ending, self.kill_at = {}, "", None
         # Unlike pbsdsh, qsub -- does not look for its program on PATH.
         program = [str(Path(home, self.argv[0])), *self.argv[1:]] if self.argv else []
+        begun = time.time()  # before it does anything, however late this process goes on
         self.process = self._spawn(program, environment, folder)
-        self.started = time.time()
+        self.started = begun
 
     def start_task(self, argv: list[str], node: int, folder: Path, home: str) -> int:
         """A task of pbsdsh, in a session of its own; its number."""

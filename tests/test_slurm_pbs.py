@@ -21,6 +21,7 @@ from slurm.errors import SchedulerError, Unreachable
 from slurm.pbs import PBSExecutor, PBSJob, PBSJobEnvironment
 from slurm.pbs_jobs import PBSInfoWatcher
 
+_STARTING = 41  # substate of a job on which a qdel would be lost
 GPUS = """#!/bin/sh
 case $1 in --query-gpu=*) printf 'GPU-a\\nGPU-b\\nGPU-c\\n' ;; *) echo GPU-a ;; esac
 """
@@ -149,15 +150,15 @@ def test_a_cancelled_job_saves_and_does_not_go_on(pbs: FakePBS) -> None:
 def test_cancelling_reaches_the_job_that_it_has_become(pbs: FakePBS, waits: bool) -> None:
     job = executor().submit(Count(1000))
     wait_for(lambda: has_printed(job, "at 3\n"))
-    pbs.change(exiting_s=0.6 if waits else 0.0)
+    pbs.change(exiting_s=2.0 if waits else 0.0)
     job._interrupt()
     wait_for(lambda: job.present_id != job.job_id)
     pbs.wait(job.present_id, "H" if waits else "R")
     wait_for(lambda: waits or job.stdout().count("Starting with") == 2)
+    pbs.wait(job.present_id, "HR", lambda found: found["substate"] != _STARTING)
     job.cancel()
     job.wait()
-    assert state(job) == "CANCELLED"
-    pbs.wait(job.present_id)
+    assert state(job) == "CANCELLED", (pbs.job(job.present_id), job.stdout())
     assert len(pbs.jobs()) == 2
 
 
