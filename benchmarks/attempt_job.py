@@ -21,6 +21,7 @@ from typing import Any  # noqa: E402
 _MOMENTS = {"interpreter": BEGAN}
 _PROCESSOR = {"interpreter": time.process_time()}  # seconds that this process had one
 _STEPS: dict[str, int] = {}
+_NEEDLESS = ("torch._dynamo", "sklearn")  # which take a second each, and no training needs
 
 
 def mark(name: str, at: float | None = None) -> None:
@@ -85,8 +86,9 @@ def main() -> None:
     cause = job(Path(run), "--once" in options)()
     from checkpoints import files
 
+    needless = [name for name in _NEEDLESS if name in sys.modules]
     moments = {"moments": _MOMENTS, "processor": _PROCESSOR, "steps": _STEPS}
-    files.write_json(Path(told), {"cause": cause, **moments})
+    files.write_json(Path(told), {"cause": cause, "needless": needless, **moments})
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ Timed in turn are: the first step of a new run in a job's process, part by part;
 start of `ganymede resume`, which starts that job; the commands that are asked for an answer
 (`--help`, `list`, `status` of an empty folder); and what no job can do without: the interpreter,
 and `import torch`, each in a process of its own. Of the commands is also told which packages they
-load for how long, and whether torch is among them. Exit status 1 if it is.
+load for how long, and whether torch is among them; of the job, whether it loads what no training
+needs: torch's compiler, scikit-learn. Exit status 1 if any does.
 
 `--cpu-time` counts what the processes had a processor for, all their threads together, which a busy
 machine changes less. It knows nothing of `resume`, where two processes are at work.
@@ -56,6 +57,7 @@ class Bench:
         self.folder, self.size, self.cpu_time = folder, size, cpu_time
         self.started = 0
         self.parts: list[dict[str, float]] = []  # of each start of a job
+        self.needless: list[str] = []  # what the last of them has loaded for nothing
         self.by_command: list[float] = []  # seconds from the command to the first step
         (folder / "none").mkdir()
 
@@ -85,7 +87,9 @@ class Bench:
         """A job's process to its first step, and to its end."""
         began = Attempt.start(self._run(), "--once")
         clock = (0.0, "processor") if self.cpu_time else (began.started, "moments")
-        self.parts.append(attempt.parts(began.told(), *clock))
+        told = began.told()
+        self.parts.append(attempt.parts(told, *clock))
+        self.needless = told["needless"]
 
     def command(self) -> None:
         """The same through the command line, which is told to stop once a step is told of."""
@@ -124,6 +128,7 @@ def measure(size: Size, repeats: int, cpu_time: bool = False, warm_ups: int = 1)
         "job_over_import_torch": 1 / times.speedup("job", FLOOR).median,
         "parts_s": {part: by_part.median(part) for part in PARTS},
         "loading_torch": [name for name, packages in loaded.items() if "torch" in packages],
+        "needless": bench.needless,
         "imports_ms": {n: dict(list(p.items())[:_MOST_SHOWN]) for n, p in loaded.items()},
     }
 
@@ -144,6 +149,7 @@ def text(result: dict[str, Any]) -> str:
             measuring.table(["part of the job's start", "s"], parts),
             measuring.table(["command", "longest to load, ms"], costs),
             f"load torch, and must not: {', '.join(result['loading_torch']) or 'none'}",
+            f"loaded by the job for nothing: {', '.join(result['needless']) or 'nothing'}",
         ]
     )
 
@@ -154,7 +160,7 @@ def main() -> int:
     options = parser.parse_args()
     result = measure(Size.given(options), options.repeats, options.cpu_time)
     measuring.tell(result, options.json, lambda: text(result))
-    return 1 if result["loading_torch"] else 0
+    return 1 if result["loading_torch"] or result["needless"] else 0
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ The counter alone would not do for betas (0.9, 0.999): it stops at 37,412, and 0
 zone from 6,724 on.
 """
 
+import inspect
 from collections.abc import Iterable
 from typing import Any, Literal
 
@@ -26,6 +27,11 @@ from gan.config import LARGEST_STEP, saturation_step
 StepFix = Literal["safe", "off", "legacy"]
 
 _LEGACY_LIMIT, _LEGACY_RESET = 1024, 1000  # S0
+# torch's own, as they are written. What torch wraps them in loads its compiler on the first call,
+# compiled or not: that would be a third of the time to a job's first step.
+_ADD_GROUP = inspect.unwrap(torch.optim.Adam.add_param_group)
+_ZERO = inspect.unwrap(torch.optim.Adam.zero_grad)
+_STEP = inspect.unwrap(torch.optim.Adam.step)
 
 
 class SaturatingBeta(float):
@@ -69,9 +75,15 @@ class Adam(torch.optim.Adam):
             betas = (SaturatingBeta(betas[0]), SaturatingBeta(betas[1]))
         super().__init__(parameters, lr=lr, betas=betas, **options)
 
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        _ADD_GROUP(self, param_group)
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        _ZERO(self, set_to_none)
+
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
-        loss = super().step(closure)
+        loss = _STEP(self, closure)
         if self.step_fix != "off":
             counters = [state["step"] for state in self.state.values()]
             if self.step_fix == "safe":

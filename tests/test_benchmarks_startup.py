@@ -21,6 +21,7 @@ def test_parts_of_a_start_add_up_to_what_the_attempt_recorded(tmp_path: Path) ->
     assert record
     assert told["cause"] == record["cause"] == Cause.TERMINATED
     assert told["steps"] == {"from": 0, "first": 1, "last": 1}
+    assert told["needless"] == []
     parts = attempt.parts(told, began.started)
     assert list(parts) == list(PARTS)
     assert all(seconds >= 0 for seconds in parts.values())
@@ -47,7 +48,7 @@ def test_commands_that_must_answer_at_once_load_no_torch(
     assert list(result["seconds"]) == ["python", "import torch", *asked, "job", "command"]
     assert all(seconds > 0 for seconds in result["seconds"].values())
     assert result["seconds"]["job"] == pytest.approx(sum(result["parts_s"].values()))
-    assert result["loading_torch"] == []
+    assert result["loading_torch"] == result["needless"] == []
     assert list(result["imports_ms"]) == asked
     assert all(packages for packages in result["imports_ms"].values())
     assert "| import torch |" in startup.text(result)

@@ -2,9 +2,11 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
 from gan import data
 from gan.config import ACGANConfig, ConfigError, DataConfig
+from gan.data import digits
 
 
 def test_digits_are_real_balanced_and_split_the_same_every_time() -> None:
@@ -20,6 +22,17 @@ def test_digits_are_real_balanced_and_split_the_same_every_time() -> None:
     frame = images.train_images[:, :, [0, 1, -2, -1], :]
     assert frame.max() == 0  # the margin
     assert images.train_images.max() == 255
+
+
+@pytest.mark.parametrize("file", [digits._FILE, "elsewhere.csv.gz"])
+def test_digits_are_those_of_scikit_learn(file: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(digits, "_FILE", file)
+    levels, classes = digits.read()
+    expected = load_digits()
+    assert levels.dtype == expected.images.dtype
+    assert classes.dtype == np.int64
+    assert np.array_equal(levels, expected.images)
+    assert np.array_equal(classes, expected.target)
 
 
 def test_unknown_set_lists_the_sets() -> None:

@@ -1,5 +1,6 @@
 """The Adam step fix: bit-identical to torch's Adam where that works, and never in danger."""
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -161,3 +162,50 @@ def test_saturating_beta_is_the_same_float_otherwise() -> None:
     assert 1 - beta == 1 - 0.999
     assert all(beta**n == 0.999**n for n in (1, 2.0, 100, 37_412))
     assert beta**1e9 == 0.999**37_412
+
+
+ALONE = """
+import sys, torch
+from gan.optim import Adam
+weight = torch.nn.Parameter(torch.ones(3))
+adam = Adam([weight], lr=0.1, betas=(0.5, 0.9), fused={fused})
+adam.add_param_group({{"params": [torch.nn.Parameter(torch.ones(3))]}})
+for _ in range(2):
+    weight.sum().backward()
+    adam.step()
+    adam.zero_grad()
+assert weight.grad is None and weight[0] < 1
+print("torch._dynamo" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_torchs_compiler_is_not_loaded(fused: bool) -> None:
+    code = ALONE.format(fused=fused)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("False\n", "")
+
+
+def test_groups_gradients_and_closures_are_torchs() -> None:
+    nets = network(), network()
+    adams = [
+        kind(net[0].parameters(), lr=1e-3, betas=GAN_BETAS)
+        for kind, net in zip((torch.optim.Adam, Adam), nets, strict=True)
+    ]
+    for adam, net in zip(adams, nets, strict=True):
+        adam.add_param_group({"params": list(net[1].parameters()), "lr": 0.1})
+
+        def loss(net: nn.Module = net, adam: torch.optim.Optimizer = adam) -> torch.Tensor:
+            adam.zero_grad()
+            found = net(torch.ones(2, 5)).square().sum()
+            found.backward()
+            return found
+
+        assert adam.step(loss).requires_grad
+        adam.zero_grad(set_to_none=False)
+        assert all((p.grad == 0).all() for p in net.parameters())
+        with pytest.raises(ValueError, match="more than one parameter group"):
+            adam.add_param_group({"params": list(net[1].parameters())})
+    assert adams[0].state_dict()["param_groups"][1]["lr"] == 0.1
+    for a, b in zip(nets[0].parameters(), nets[1].parameters(), strict=True):
+        assert torch.equal(a, b)

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from gan import batches, evaluation, rng
+from gan import batches, evaluation, optim, rng
 from gan.data.images import chosen
 from gan.data.sources import ImageSource
 from gan.encoders import EncoderClassifier, SmallEncoder
@@ -107,7 +107,7 @@ class School:
         if low < 0 or high >= classes:
             raise ValueError(f"labels go from {low} to {high}; allowed: 0 to {classes - 1}")
         network = self._new(training.images.shape[1], classes)
-        optimizer = torch.optim.Adam(network.parameters(), lr=self.lesson.learning_rate)
+        optimizer = optim.Adam(network.parameters(), self.lesson.learning_rate, betas=(0.9, 0.999))
         falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.lesson.steps)
         labels = torch.from_numpy(training.labels)
         for rows, _ in zip(self._order(len(training)), range(self.lesson.steps), strict=False):
