@@ -82,7 +82,10 @@ def job(run: Path, once: bool) -> Any:
 
 
 def main() -> None:
+    from slurm.start import leave_at_once
+
     run, told, *options = sys.argv[1:]
+    leave_at_once()
     cause = job(Path(run), "--once" in options)()
     from checkpoints import files
 

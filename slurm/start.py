@@ -3,6 +3,8 @@
 `python -m slurm.start FOLDER` is what every job of a run begins with.
 """
 
+import atexit
+import gc
 import sys
 
 from submitit.core import submission, utils
@@ -13,7 +15,20 @@ from slurm.errors import SchedulerError
 _REFUSED = 2
 
 
+def leave_at_once() -> None:
+    """Have this process end, when it does, without a last search for garbage: with torch loaded it
+    takes a second, in which what comes next waits.
+    """
+    atexit.register(_freeze)  # registered first, it runs last
+
+
+def _freeze() -> None:
+    if "triton" not in sys.modules:  # some versions then report leaks in every log
+        gc.freeze()
+
+
 def main() -> int:
+    leave_at_once()
     for name, ours in (("pickle_load", pickles.load), ("cloudpickle_dump", pickles.dump)):
         if not hasattr(utils, name):
             print(f"this version of submitit is not known: it has no {name}", file=sys.stderr)

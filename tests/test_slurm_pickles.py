@@ -5,6 +5,7 @@ import pickle
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -110,13 +111,21 @@ def test_a_pickle_of_another_user_is_refused(trap: Path, tmp_path: Path) -> None
         pickles.make_folder(trap.parent)
 
 
-def job(folder: Path) -> subprocess.CompletedProcess[str]:
+WATCHED = """
+import atexit, gc, runpy, sys
+atexit.register(lambda: print(gc.get_freeze_count() > 0))
+{before}
+runpy.run_module("slurm.start", run_name="__main__")
+"""
+
+
+def job(folder: Path, *start: str) -> subprocess.CompletedProcess[str]:
     """As a job begins: `python -m slurm.start FOLDER`."""
     environment = os.environ | {
         "SUBMITIT_EXECUTOR": "local", "SUBMITIT_LOCAL_JOB_ID": "7", "SUBMITIT_LOCAL_GLOBALID": "0"
     }  # fmt: skip
     return subprocess.run(
-        [sys.executable, "-m", "slurm.start", str(folder)],
+        [sys.executable, *(start or ("-m", "slurm.start")), str(folder)],
         env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
 
@@ -129,6 +138,17 @@ def test_a_job_starts_from_a_private_pickle_and_leaves_a_private_result(
     assert (tmp_path / "done").is_dir()
     assert mode(folder / "7_0_result.pkl") == 0o600
     assert pickle.loads((folder / "7_0_result.pkl").read_bytes()) == ("success", None)
+
+
+@pytest.mark.parametrize("before", ["", 'sys.modules["triton"] = sys'])
+@pytest.mark.parametrize("ends", [os.getpid, sys.exit], ids=["returns", "exits"])
+def test_a_job_ends_without_a_search_for_garbage(
+    folder: Path, before: str, ends: Callable[[], object]
+) -> None:
+    pickles.dump(DelayedSubmission(ends), folder / "7_submitted.pkl")
+    done = job(folder, "-c", WATCHED.format(before=before))
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[-1] == str(not before)
 
 
 def test_a_job_does_not_start_from_any_other(folder: Path, tmp_path: Path) -> None:
