@@ -113,7 +113,7 @@ class Batches:
         Of a system with two views (2B, C, S, S): rows k and k + B are two views of one image.
         """
         indices = self.indices(step)
-        images, labels = self.images.take(indices), self.labels[indices]
+        images, labels = self.images.take(indices), self.labels.index_select(0, indices)
         self.images.expect(self.indices(step + 1))
         return augment.views(images, self.config, draws), labels.to(self.device)
 

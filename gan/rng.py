@@ -87,16 +87,21 @@ class Draws:
         """Standard normal numbers, float32 (count, *shape)."""
         generator = self._generator(stream)
         values = generator.standard_normal((self._total(count), *shape), dtype=np.float32)
-        return self._mine(values)
+        return self._placed(self._mine(values))
 
     def uniform(self, stream: Stream, count: int, *shape: int) -> Tensor:
         """Uniform numbers in [0, 1), float32 (count, *shape)."""
-        values = self._generator(stream).random((self._total(count), *shape), dtype=np.float32)
-        return self._mine(values)
+        return self._placed(self.uniform_on_host(stream, count, *shape))
+
+    def uniform_on_host(self, stream: Stream, count: int, *shape: int) -> NDArray[np.float32]:
+        """As `uniform`, not yet on the device."""
+        generator = self._generator(stream)
+        return self._mine(generator.random((self._total(count), *shape), dtype=np.float32))
 
     def labels(self, stream: Stream, count: int, classes: int) -> Tensor:
         """Uniform class labels, int64 (count,)."""
-        return self._mine(self._generator(stream).integers(classes, size=self._total(count)))
+        labels = self._generator(stream).integers(classes, size=self._total(count))
+        return self._placed(self._mine(labels))
 
     def _generator(self, stream: Stream) -> np.random.Generator:
         return generator(self.seed, stream, self.step)
@@ -109,6 +114,8 @@ class Draws:
             raise ValueError(f"{count} rows were asked for; this rank's share is {stop - start}")
         return total
 
-    def _mine(self, values: NDArray[Any]) -> Tensor:
-        rows = values if self.share is None else values[self.share[0] : self.share[1]]
-        return torch.from_numpy(rows).to(self.device, non_blocking=True)
+    def _mine(self, values: NDArray[Any]) -> NDArray[Any]:
+        return values if self.share is None else values[self.share[0] : self.share[1]]
+
+    def _placed(self, values: NDArray[Any]) -> Tensor:
+        return torch.from_numpy(values).to(self.device, non_blocking=True)
