@@ -28,7 +28,7 @@ StepFix = Literal["safe", "off", "legacy"]
 
 _LEGACY_LIMIT, _LEGACY_RESET = 1024, 1000  # S0
 # torch's own, as they are written. What torch wraps them in loads its compiler on the first call,
-# compiled or not: that would be a third of the time to a job's first step.
+# compiled or not, which takes nearly as long as torch itself (docs/performance.md).
 _ADD_GROUP = inspect.unwrap(torch.optim.Adam.add_param_group)
 _ZERO = inspect.unwrap(torch.optim.Adam.zero_grad)
 _STEP = inspect.unwrap(torch.optim.Adam.step)
