@@ -21,7 +21,7 @@ from typing import Any  # noqa: E402
 _MOMENTS = {"interpreter": BEGAN}
 _PROCESSOR = {"interpreter": time.process_time()}  # seconds that this process had one
 _STEPS: dict[str, int] = {}
-_NEEDLESS = ("torch._dynamo", "sklearn")  # which take a second each, and no training needs
+_NEEDLESS = ("torch._dynamo", "sklearn")  # slow to load, and no training needs them
 
 
 def mark(name: str, at: float | None = None) -> None:

@@ -84,8 +84,9 @@ def _plan(images: Tensor, config: DataConfig, draws: Draws, view: int) -> Tensor
         low, high = _BLUR_SIGMA
         plan[:, _SIGMA] = low + (high - low) * more[:, 4]
     plan[:, _FRAME] = _frames(numbers, shapes, config)
-    hue = min(config.jitter, 0.5) if config.hue is None else config.hue
-    plan[:, _COLOUR] = _colours(numbers[:, 4:], config.jitter, hue)
+    if config.jitter > 0:
+        hue = min(config.jitter, 0.5) if config.hue is None else config.hue
+        plan[:, _COLOUR] = _colours(numbers[:, 4:], config.jitter, hue)
     return torch.from_numpy(plan).to(draws.device, non_blocking=True)
 
 

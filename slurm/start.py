@@ -16,8 +16,8 @@ _REFUSED = 2
 
 
 def leave_at_once() -> None:
-    """Have this process end, when it does, without a last search for garbage: with torch loaded it
-    takes a second, in which what comes next waits.
+    """Have this process end, when it does, without a last search for garbage: it looks at all that
+    torch has loaded, while what comes next waits (docs/performance.md).
     """
     atexit.register(_freeze)  # registered first, it runs last
 

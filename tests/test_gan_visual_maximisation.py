@@ -18,8 +18,9 @@ QUICK: list[Rule] = [
     Refined(iterations=4),
     Refined(iterations=4, parametrisation="pyramid"),
 ]
-RULES = [Ascent(iterations=40), Refined(iterations=40)]
-RULES += [Refined(iterations=40, parametrisation="pyramid")]
+# Until each class has risen well above its start, whatever a processor's rounding made the network.
+RULES = [Ascent(iterations=160), Refined(iterations=160, step=0.1)]
+RULES += [Refined(iterations=160, step=0.1, parametrisation="pyramid")]
 by_rule = pytest.mark.parametrize("rule", QUICK, ids=["plain", "fourier", "pyramid"])
 
 
@@ -29,15 +30,14 @@ def mean_digit() -> Tensor:
 
 @pytest.mark.parametrize("rule", RULES, ids=["plain", "fourier", "pyramid"])
 def test_every_class_of_a_trained_network_rises(rule: Rule) -> None:
-    classify = digits_classifier().classify
-    found = maximisation.maximise_logits(classify, mean_digit(), rule)
+    classify, grey = digits_classifier().classify, torch.zeros(1, 16, 16)
+    found = maximisation.maximise_logits(classify, grey, rule)
     assert found.images.shape == (10, 1, 16, 16)
     assert found.images.abs().max() <= 1
-    assert torch.equal(found.before, classify(mean_digit().expand(10, -1, -1, -1)).diagonal())
+    assert torch.equal(found.before, classify(grey.expand(10, -1, -1, -1)).diagonal())
     assert torch.equal(found.after, classify(found.images).diagonal())
     assert (found.after > found.before + 0.5).all()
-    best = classify(found.images).argmax(0)  # of each class, the image with its highest logit
-    assert (best == torch.arange(10)).sum() >= 9  # what a network learns differs by processor
+    assert torch.equal(classify(found.images).argmax(0), torch.arange(10))  # highest of its own
     assert torch.equal(found.variation, maximisation.total_variation(found.images))
 
 

@@ -159,6 +159,7 @@ def test_cancelling_reaches_the_job_that_it_has_become(pbs: FakePBS, waits: bool
     job.cancel()
     job.wait()
     assert state(job) == "CANCELLED", (pbs.job(job.present_id), job.stdout())
+    pbs.wait(job.present_id)
     assert len(pbs.jobs()) == 2
 
 
